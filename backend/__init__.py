@@ -1,0 +1,1 @@
+"""Flattr's backend: a monthly flat rate, split evenly between the people a reader flattred."""

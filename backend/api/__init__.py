@@ -1,0 +1,57 @@
+"""The JSON API at /api/v1: bearer device tokens, no cookies, problem+json. A route translates; the rules are below."""
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Response, current_app, jsonify
+from sqlalchemy.exc import OperationalError
+
+from backend.api import clicks, errors, me, pairings
+from backend.api.base import blueprint
+from backend.api.errors import PROBLEM_SCHEMA
+from backend.db import db, is_current
+
+__all__ = ["blueprint", "clicks", "errors", "init_app", "me", "pairings"]
+
+
+def init_app(app: APIFlask) -> None:
+    """Register the API, its description, and the two health checks."""
+    app.config.update(
+        AUTO_404_RESPONSE=False,
+        AUTO_AUTH_ERROR_RESPONSE=False,
+        AUTO_VALIDATION_ERROR_RESPONSE=False,
+        OPENAPI_VERSION="3.1.0",
+    )
+    app.register_blueprint(blueprint)
+    app.spec_processor(_complete)
+    app.add_url_rule("/openapi.json", view_func=_openapi, endpoint="openapi_json")
+    app.add_url_rule("/api/v1/openapi.json", view_func=_openapi, endpoint="openapi_json_beside")
+    app.add_url_rule("/healthz", view_func=_healthy, endpoint="healthz")
+    app.add_url_rule("/readyz", view_func=_ready, endpoint="readyz")
+
+
+def _complete(spec: Any) -> Any:
+    spec["components"].setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA
+    return spec
+
+
+def _openapi() -> Response:
+    return jsonify(current_app.spec)  # type: ignore[attr-defined]
+
+
+def _healthy() -> tuple[str, dict[str, str]]:
+    """The process answers."""
+    return "ok\n", {"Content-Type": "text/plain"}
+
+
+def _ready() -> tuple[str, int, dict[str, str]]:
+    """The database answers and is at this version."""
+    try:
+        ready = is_current(db.engine)
+    except OperationalError:
+        ready = False
+    return (
+        ("ready\n", 200, {"Content-Type": "text/plain"})
+        if ready
+        else ("not ready\n", 503, {"Content-Type": "text/plain"})
+    )

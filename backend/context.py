@@ -1,0 +1,41 @@
+"""What a request works with: the settings, the clock, the database session, and who asks how often."""
+
+from datetime import datetime, timedelta
+
+from flask import current_app, request
+from sqlalchemy.orm import Session
+
+from backend import checks, limits
+from backend.config import Config
+from backend.db import db
+
+
+def config() -> Config:
+    """The settings of this application."""
+    settings: Config = current_app.config["FLATTR"]
+    return settings
+
+
+def clock() -> datetime:
+    """Now, for everything that is stored or compared."""
+    return config().now()
+
+
+def session() -> Session:
+    """The request's database session; it ends with the request, uncommitted work undone."""
+    return db.session()
+
+
+def world() -> checks.World:
+    """What looks at sites need to know."""
+    return checks.World(config().base_url, config().dev)
+
+
+def limit(key: str, times: int, window: timedelta) -> None:
+    """Count one use of *key*; in dev mode, people at this machine are not counted.
+
+    Raises:
+        RateLimited: Too often.
+    """
+    if not (config().dev and (request.remote_addr or "").startswith(("127.", "::1"))):
+        limits.use(session(), key, times, window, now=clock())

@@ -1,0 +1,200 @@
+"""Engine, sessions and column types; the same models on SQLite and PostgreSQL.
+
+Nouns declare tables on `Base` and know nothing of Flask. Faces use `db.session`; processes and commands open
+sessions of their own with `session_maker`.
+"""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
+
+from backend.errors import AnotherRun, DomainError
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An aware UTC instant; naive ones are a bug and refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("instants are aware UTC, never naive")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value and value.astimezone(UTC)
+
+
+class PeriodNumber(sa.TypeDecorator[str]):
+    """A period such as ``2026-11``, stored as the integer 202611."""
+
+    impl = sa.Integer
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> int | None:
+        return None if value is None else int(value.replace("-", ""))
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else f"{value // 100}-{value % 100:02d}"
+
+
+Id = Annotated[int, mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), sa.Identity(), primary_key=True)]
+Micros = Annotated[int, mapped_column(sa.BigInteger)]
+Digest = Annotated[bytes, mapped_column(sa.LargeBinary(32))]
+
+
+class Base(DeclarativeBase):
+    """All tables, with constraint names that read well in an error."""
+
+    type_annotation_map = {datetime: UtcDateTime}
+    metadata = sa.MetaData(
+        naming_convention={
+            "pk": "%(table_name)s_pkey",
+            "uq": "%(table_name)s_%(column_0_N_name)s_key",
+            "ck": "%(table_name)s_%(constraint_name)s",
+            "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+            "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        }
+    )
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+
+
+class NotUpgraded(DomainError):
+    """The database does not have the tables of this version."""
+
+    code = "not_upgraded"
+
+
+# SQLite ---------------------------------------------------------------------------------------------------------------
+
+
+@event.listens_for(sa.Engine, "connect")
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    connection.isolation_level = None  # the driver must not begin by itself: we do, below
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@event.listens_for(sa.Engine, "begin")
+def _begin_sqlite(connection: sa.Connection) -> None:
+    if connection.dialect.name == "sqlite":
+        writing = connection.get_execution_options().get("flattr_writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def begin_writing(session: Session) -> None:
+    """Start a transaction that will write, before it has read anything.
+
+    SQLite takes its one write lock here: a reader that turns writer half-way could overdraw a wallet or fail.
+    """
+    session.connection(execution_options={"flattr_writing": True})
+
+
+# Sessions -------------------------------------------------------------------------------------------------------------
+
+
+def make_engine(url: str) -> sa.Engine:
+    """An engine for commands and processes; faces get theirs from Flask-SQLAlchemy."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return sa.create_engine(url)
+
+
+def session_maker(engine: sa.Engine) -> sessionmaker[Session]:
+    """Sessions of commands and processes: they begin as writers, and their objects stay readable after a commit."""
+    return sessionmaker(engine.execution_options(flattr_writing=True), expire_on_commit=False)
+
+
+def insert(session: Session, table: Any) -> Any:
+    """The dialect's INSERT, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
+    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
+
+
+@contextmanager
+def exclusive(engine: sa.Engine, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Only one process at a time holds *name*; a killed one lets go of it.
+
+    Raises:
+        AnotherRun: It is held and *wait* is false.
+    """
+    if engine.dialect.name == "sqlite":
+        with open(f"{engine.url.database}.{name}.lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError as error:
+                raise AnotherRun from error
+            yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        key = {"key": f"flattr:{name}"}
+        call = "pg_advisory_lock" if wait else "pg_try_advisory_lock"
+        if connection.scalar(sa.text(f"SELECT {call}(hashtextextended(:key, 0))"), key) is False:
+            raise AnotherRun
+        try:
+            yield
+        finally:
+            connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
+
+
+# Migrations -----------------------------------------------------------------------------------------------------------
+
+
+def migrations() -> AlembicConfig:
+    """Alembic's settings; the scripts lie beside this module."""
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def is_current(engine: sa.Engine) -> bool:
+    """Whether the database has the tables of this version."""
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    return revision == ScriptDirectory.from_config(migrations()).get_current_head()
+
+
+def upgrade(engine: sa.Engine) -> bool:
+    """Bring the database to this version; false when it was there already. Safe to run from many processes at once."""
+    if is_current(engine):
+        return False
+    with exclusive(engine, "upgrade", wait=True):
+        if is_current(engine):
+            return False
+        config = migrations()
+        config.attributes["engine"] = engine
+        command.upgrade(config, "head")
+    return True
+
+
+def ensure_current(engine: sa.Engine) -> None:
+    """SQLite upgrades itself; PostgreSQL waits for the operator.
+
+    Raises:
+        NotUpgraded: A PostgreSQL database is not at this version.
+    """
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+    elif not is_current(engine):
+        raise NotUpgraded("The database is not at this version: run 'flattr db upgrade' first.")

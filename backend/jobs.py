@@ -1,0 +1,83 @@
+"""Background work: a table of what is due, and the worker that does it.
+
+A job is claimed by moving its date to the next try, so one whose worker was killed comes due again by itself. It is
+deleted when it is done. Handlers must bear being called twice.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
+
+from backend.db import Base, Id, insert
+from backend.errors import DomainError
+
+MAX_TRIES = 12
+log = logging.getLogger(__name__)
+Handler = Callable[[dict[str, Any]], None]
+
+
+class Job(Base):
+    """Something to do once *due_at* has come; one of a kind and key at a time."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (sa.UniqueConstraint("kind", "key"),)
+
+    id: Mapped[Id]
+    kind: Mapped[str] = mapped_column(sa.String(16))
+    key: Mapped[str] = mapped_column(sa.String(320))
+    payload: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    tries: Mapped[int]
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that this worker does now."""
+
+    id: int
+    kind: str
+    payload: dict[str, Any]
+    tries: int
+
+
+def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, now: datetime) -> None:
+    """Have something done soon; the same kind and key that is waiting already is enough."""
+    row = {"kind": kind, "key": key[:320], "payload": payload, "due_at": now, "tries": 0}
+    session.execute(insert(session, Job).on_conflict_do_nothing(index_elements=["kind", "key"]), row)
+
+
+def is_waiting(session: Session, kind: str, key: str) -> bool:
+    """Whether such a job has still to be done."""
+    return bool(session.scalar(sa.select(Job.id).where(Job.kind == kind, Job.key == key)))
+
+
+def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock: Callable[[], datetime]) -> int:
+    """Do all that is due, one after the other; how many jobs were done."""
+    done = 0
+    while job := _claim(sessions, clock()):
+        try:
+            handlers[job.kind](job.payload)
+        except (DomainError, OSError) as error:
+            log.warning("job %s %s, try %d: %s", job.kind, job.id, job.tries, type(error).__name__)
+            continue
+        with sessions.begin() as session:
+            session.execute(sa.delete(Job).where(Job.id == job.id))
+        done += 1
+    return done
+
+
+def _claim(sessions: sessionmaker[Session], now: datetime) -> Claimed | None:
+    with sessions.begin() as session:
+        session.execute(sa.delete(Job).where(Job.tries >= MAX_TRIES))
+        query = sa.select(Job).where(Job.due_at <= now).order_by(Job.due_at).limit(1).with_for_update(skip_locked=True)
+        job = session.scalar(query)
+        if job is None:
+            return None
+        job.tries += 1
+        job.due_at = now + min(timedelta(seconds=30) * 2**job.tries, timedelta(hours=6))
+        return Claimed(job.id, job.kind, job.payload, job.tries)

@@ -1,0 +1,249 @@
+"""The money: accounts, immutable transfers between them, and the flat-rate split itself.
+
+Every micro that entered is at every instant on exactly one account (RULES 7.1). A balance is what was credited less
+what was debited, so what readers and owners have is positive, what the bank holds for them is negative, and all
+balances together are zero.
+
+One transfer is identified by what it is for: code, about (period, deposit) and the account it concerns. Posting it
+twice changes nothing; posting something else under the same identity is an error.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import cast
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.db import Base, Micros, insert
+from backend.errors import DomainError
+
+
+class TransferConflict(DomainError):
+    """Something different was already posted for the same purpose."""
+
+    code = "transfer_conflict"
+
+
+# The split ------------------------------------------------------------------------------------------------------------
+
+
+def pot(budget_micros: int, wallet_micros: int) -> int:
+    """What a reader can spend this period."""
+    return min(budget_micros, wallet_micros)
+
+
+def even_share(pot_micros: int, owners: int) -> int:
+    """What each of *owners* people gets; the dust stays in the reader's wallet.
+
+    Args:
+        pot_micros: What the reader can spend this period; zero or more.
+        owners: Distinct people on the reader's list; one or more.
+    Returns:
+        Micros per owner; ``share * owners <= pot_micros < (share + 1) * owners``.
+    """
+    return pot_micros // owners
+
+
+def fee(gross_micros: int, fee_bps: int) -> int:
+    """The operator's part of what one owner gets in one period, in micros, rounded down in the owner's favour."""
+    return gross_micros * fee_bps // 10_000
+
+
+# Accounts and transfers -----------------------------------------------------------------------------------------------
+
+
+class Kind(IntEnum):
+    """Where money can sit. The first three exist once, the others once per user."""
+
+    BANK = 0
+    FEES = 1
+    CLEARING = 2
+    WALLET = 4
+    INCOME = 5
+
+
+def account_of(kind: Kind, user_id: int = 0) -> int:
+    """A ledger account's id: computed, so that nothing has to be looked up before posting."""
+    return user_id * 8 + kind
+
+
+BANK = account_of(Kind.BANK)
+FEES = account_of(Kind.FEES)
+CLEARING = account_of(Kind.CLEARING)
+
+
+def wallet(user_id: int) -> int:
+    """The account of what a reader paid in and has not spent."""
+    return account_of(Kind.WALLET, user_id)
+
+
+def income(user_id: int) -> int:
+    """The account of what an owner received and was not paid out."""
+    return account_of(Kind.INCOME, user_id)
+
+
+class Account(Base):
+    """Where money sits. The balance is kept beside the transfers that made it; `flattr audit` compares the two."""
+
+    __tablename__ = "accounts"
+    __table_args__ = (
+        sa.CheckConstraint("id = user_id * 8 + kind", name="id_is_user_and_kind"),
+        sa.CheckConstraint("kind IN (0, 1, 2, 4, 5)", name="kind_known"),
+        sa.CheckConstraint("kind < 3 OR balance_micros >= 0", name="never_below_zero"),
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[int] = mapped_column(sa.SmallInteger)
+    user_id: Mapped[int] = mapped_column(sa.BigInteger)
+    balance_micros: Mapped[Micros]
+
+
+class Transfer(Base):
+    """One immutable movement: *amount* leaves the debited account for the credited one."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (
+        sa.CheckConstraint("amount_micros > 0", name="amount_positive"),
+        sa.CheckConstraint("debit_account_id <> credit_account_id", name="accounts_differ"),
+        sa.CheckConstraint("account_id IN (debit_account_id, credit_account_id)", name="concerns_its_account"),
+    )
+
+    code: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    about: Mapped[str] = mapped_column(sa.String(140), primary_key=True)
+    account_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    debit_account_id: Mapped[int] = mapped_column(sa.ForeignKey(Account.id))
+    credit_account_id: Mapped[int] = mapped_column(sa.ForeignKey(Account.id))
+    amount_micros: Mapped[Micros]
+    at: Mapped[datetime]
+
+
+APPEND_ONLY = {
+    "sqlite": [
+        f"CREATE TRIGGER transfers_no_{verb.lower()} BEFORE {verb} ON transfers "
+        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        ),
+        (
+            "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        ),
+    ],
+}
+
+
+@event.listens_for(Transfer.__table__, "after_create")
+def _make_append_only(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
+    for statement in APPEND_ONLY[connection.dialect.name]:
+        connection.execute(sa.text(statement))
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A transfer to be: *concerns* is the one of the two accounts that it is identified by."""
+
+    code: str
+    about: str
+    debit: int
+    credit: int
+    amount_micros: int
+    concerns: int
+
+
+def post(session: Session, postings: Iterable[Posting], *, now: datetime) -> int:
+    """Move money; how many of the transfers were new.
+
+    Raises:
+        TransferConflict: A transfer of the same identity says something else.
+        sqlalchemy.exc.IntegrityError: A wallet or income would go below zero, or an amount is not positive.
+    """
+    new = _not_yet_posted(session, list(postings))
+    if not new:
+        return 0
+    _open_accounts(session, {account for posting in new for account in (posting.debit, posting.credit)})
+    session.execute(sa.insert(Transfer), [_row(posting, now) for posting in new])
+    changes: defaultdict[int, int] = defaultdict(int)
+    for posting in new:
+        changes[posting.debit] -= posting.amount_micros
+        changes[posting.credit] += posting.amount_micros
+    _change_balances(session, changes)
+    return len(new)
+
+
+def balance(session: Session, account_id: int) -> int:
+    """What is on an account, in micros; zero for one that never saw money."""
+    return session.scalar(sa.select(Account.balance_micros).where(Account.id == account_id)) or 0
+
+
+def balances(session: Session, account_ids: Collection[int], *, lock: bool = False) -> dict[int, int]:
+    """Balances by account id; *lock* keeps them as they are until the transaction ends."""
+    query = sa.select(Account.id, Account.balance_micros).where(Account.id.in_(account_ids)).order_by(Account.id)
+    found = dict(session.execute(query.with_for_update() if lock else query).all())
+    return {account_id: found.get(account_id, 0) for account_id in account_ids}
+
+
+def trial_balance(session: Session) -> dict[str, int]:
+    """All balances, summed up by kind; together they are zero."""
+    rows = session.execute(sa.select(Account.kind, sa.func.sum(Account.balance_micros)).group_by(Account.kind))
+    found = {Kind(kind): int(total) for kind, total in rows}
+    return {kind.name.lower(): found.get(kind, 0) for kind in Kind}
+
+
+def _not_yet_posted(session: Session, postings: list[Posting]) -> list[Posting]:
+    purposes: defaultdict[tuple[str, str], list[Posting]] = defaultdict(list)
+    for posting in postings:
+        purposes[posting.code, posting.about].append(posting)
+    new: list[Posting] = []
+    for (code, about), group in purposes.items():
+        query = sa.select(Transfer).where(
+            Transfer.code == code, Transfer.about == about, Transfer.account_id.in_([p.concerns for p in group])
+        )
+        found = {transfer.account_id: transfer for transfer in session.scalars(query)}
+        new += [posting for posting in group if not _is_same(found.get(posting.concerns), posting)]
+    return new
+
+
+def _is_same(found: Transfer | None, posting: Posting) -> bool:
+    if found is None:
+        return False
+    said = (found.debit_account_id, found.credit_account_id, found.amount_micros)
+    if said != (posting.debit, posting.credit, posting.amount_micros):
+        raise TransferConflict(f"{posting.code} {posting.about} was already posted with another amount or account.")
+    return True
+
+
+def _row(posting: Posting, now: datetime) -> dict[str, object]:
+    return {
+        "code": posting.code,
+        "about": posting.about,
+        "account_id": posting.concerns,
+        "debit_account_id": posting.debit,
+        "credit_account_id": posting.credit,
+        "amount_micros": posting.amount_micros,
+        "at": now,
+    }
+
+
+def _open_accounts(session: Session, account_ids: Collection[int]) -> None:
+    rows = [{"id": i, "kind": i % 8, "user_id": i // 8, "balance_micros": 0} for i in sorted(account_ids)]
+    session.execute(insert(session, Account).on_conflict_do_nothing(), rows)
+
+
+def _change_balances(session: Session, changes: dict[int, int]) -> None:
+    """One statement for all, accounts in order, so that two writers cannot wait for each other."""
+    account = cast("sa.Table", Account.__table__)
+    session.execute(
+        sa.update(account)
+        .where(account.c.id == sa.bindparam("account"))
+        .values(balance_micros=account.c.balance_micros + sa.bindparam("change")),
+        [{"account": i, "change": change} for i, change in sorted(changes.items())],
+    )

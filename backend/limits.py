@@ -1,0 +1,43 @@
+"""How often something may be done, counted in the database so that it holds over several workers (RULES 5.9)."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.db import Base, insert
+from backend.errors import RateLimited
+
+
+class Rate(Base):
+    """How often *key* was used in the window that began at *since*."""
+
+    __tablename__ = "rates"
+
+    key: Mapped[str] = mapped_column(sa.String(300), primary_key=True)
+    since: Mapped[datetime] = mapped_column(primary_key=True)
+    used: Mapped[int]
+
+
+def use(session: Session, key: str, limit: int, window: timedelta, *, now: datetime) -> None:
+    """Count one use of *key*.
+
+    Raises:
+        RateLimited: It was used *limit* times in this window already.
+    """
+    seconds = int(window.total_seconds())
+    left = seconds - int(now.timestamp()) % seconds
+    since = now.replace(microsecond=0) + timedelta(seconds=left) - window
+    row = {"key": key[:300], "since": since, "used": 1}
+    statement = (
+        insert(session, Rate)
+        .values(row)
+        .on_conflict_do_update(index_elements=["key", "since"], set_={"used": Rate.used + 1})
+    )
+    if (session.scalar(statement.returning(Rate.used)) or 0) > limit:
+        raise RateLimited(left)
+
+
+def forget_old(session: Session, *, now: datetime) -> None:
+    """Delete the counts of windows long past."""
+    session.execute(sa.delete(Rate).where(Rate.since < now - timedelta(days=2)))

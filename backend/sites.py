@@ -1,0 +1,109 @@
+"""Sites and pages: what is claimed, and what is flattred."""
+
+from collections.abc import Collection
+from datetime import datetime
+from functools import cache
+
+import sqlalchemy as sa
+from publicsuffixlist import PublicSuffixList
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend.db import Base, Id, insert
+from backend.errors import NotFlattrable
+from backend.urls import canonical, clean_title, host_of, is_loopback
+
+
+class Site(Base):
+    """What is claimed and whom pages belong to: a host."""
+
+    __tablename__ = "sites"
+
+    id: Mapped[Id]
+    name: Mapped[str] = mapped_column(sa.String(300), unique=True)
+    opted_out_at: Mapped[datetime | None]
+
+
+class Page(Base):
+    """A canonical URL. The title is what a first reader's browser showed: text of strangers."""
+
+    __tablename__ = "pages"
+
+    id: Mapped[Id]
+    url: Mapped[str] = mapped_column(sa.String(2048), unique=True)
+    site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id), index=True)
+    title: Mapped[str | None] = mapped_column(sa.String(300))
+
+
+def site_of(canonical_url: str) -> str:
+    """The name of the site that a page belongs to: its host, `www.` folded into its parent (RULES 1.1, 2.1)."""
+    host = host_of(canonical_url)
+    while host.startswith("www.") and not is_public_suffix(host[4:]):
+        host = host[4:]
+    return host
+
+
+def is_public_suffix(host: str) -> bool:
+    """Whether strangers register names below *host*, so that nobody can claim it."""
+    return not is_loopback(host) and _public_suffixes().is_public(host)
+
+
+def site_name(text: str, *, dev: bool) -> str:
+    """The site that a person means by typing *text*: a host or the address of a page on it.
+
+    Raises:
+        NotFlattrable: No site that could be claimed.
+    """
+    text = text.strip()
+    scheme = "" if "://" in text else "http://" if dev else "https://"
+    return site_of(canonical(scheme + text, dev=dev))
+
+
+def find(session: Session, name: str) -> Site | None:
+    """The site of this name, if anybody ever flattred or claimed it."""
+    return session.scalar(sa.select(Site).where(Site.name == name))
+
+
+def ensure(session: Session, name: str) -> Site:
+    """The site of this name, made if nobody ever mentioned it."""
+    site = find(session, name)
+    if site is None:
+        session.execute(
+            insert(session, Site).on_conflict_do_nothing(index_elements=["name"]), {"name": name, "opted_out_at": None}
+        )
+        site = session.scalars(sa.select(Site).where(Site.name == name)).one()
+    return site
+
+
+def ensure_page(session: Session, url: str, site: Site, title: str | None) -> Page:
+    """The page at a canonical URL; the first title stays."""
+    page = session.scalar(sa.select(Page).where(Page.url == url))
+    if page is None:
+        row = {"url": url, "site_id": site.id, "title": clean_title(title)}
+        session.execute(insert(session, Page).on_conflict_do_nothing(index_elements=["url"]), row)
+        page = session.scalars(sa.select(Page).where(Page.url == url)).one()
+    return page
+
+
+def find_page(session: Session, url: str) -> Page | None:
+    """The page at a canonical URL, if anybody ever flattred it."""
+    return session.scalar(sa.select(Page).where(Page.url == url))
+
+
+def by_ids(session: Session, ids: Collection[int]) -> dict[int, Site]:
+    """Sites by their ids."""
+    return {site.id: site for site in session.scalars(sa.select(Site).where(Site.id.in_(ids)))}
+
+
+def refuse_unclaimable(name: str) -> None:
+    """Public suffixes belong to all who register below them (RULES 3.6).
+
+    Raises:
+        NotFlattrable: *name* is one.
+    """
+    if is_public_suffix(name):
+        raise NotFlattrable(f"{name} is shared by many sites: claim your own name below it.")
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    return PublicSuffixList()

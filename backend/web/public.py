@@ -1,0 +1,75 @@
+"""What Flattr is, and signing in."""
+
+from datetime import timedelta
+
+from flask import g, make_response, render_template, request
+from flask.typing import ResponseReturnValue
+
+from backend import access, mail, users
+from backend.context import clock, config, limit, session
+from backend.web.base import back_to, blueprint, cookie_name, set_cookie, signed_in, user
+
+
+@blueprint.get("/")
+def home() -> ResponseReturnValue:
+    """What Flattr is, with the tag's recipe."""
+    return render_template("public/home.html")
+
+
+@blueprint.get("/sign-in")
+def sign_in() -> ResponseReturnValue:
+    """Ask for the address."""
+    return render_template("public/sign_in.html", next_path=request.args.get("next", "/month"))
+
+
+@blueprint.post("/sign-in")
+def send_link() -> ResponseReturnValue:
+    """Mail a link; the same answer for known and unknown addresses."""
+    address = users.normal_address(request.form.get("email", ""))
+    limit(f"sign-in:{request.remote_addr}", 5, timedelta(hours=1))
+    limit(f"sign-in:{address}", 5, timedelta(hours=1))
+    token = access.new_link(session(), address, now=clock(), next_path=request.form.get("next", "/month"))
+    session().commit()
+    text = f"Sign in to Flattr:\n\n{config().base_url}/sign-in/{token}\n\nThe link works once, for 15 minutes.\n"
+    try:
+        mail.send(config(), address, "Sign in to Flattr", text)
+    except OSError:
+        return render_template(
+            "refused.html", text="The mail could not be sent. Please try again in a few minutes."
+        ), 503
+    return render_template("public/link_sent.html", address=address)
+
+
+@blueprint.get("/sign-in/<token>")
+def confirm_link(token: str) -> ResponseReturnValue:
+    """Show a button: mail scanners follow links, people press buttons."""
+    return render_template("public/confirm.html", token=token)
+
+
+@blueprint.post("/sign-in/<token>")
+def use_link(token: str) -> ResponseReturnValue:
+    """Sign in."""
+    limit(f"sign-ins:{request.remote_addr}", 60, timedelta(hours=1))
+    found, path = access.use_link(session(), token, now=clock())
+    if old := request.cookies.get(cookie_name()):
+        access.sign_out(session(), old)
+    secret = access.sign_in(session(), found, now=clock())
+    session().commit()
+    response = make_response(back_to(path))
+    set_cookie(response, secret)
+    return response
+
+
+@blueprint.post("/sign-out")
+@signed_in
+def sign_out() -> ResponseReturnValue:
+    """End this sign-in, or all of them."""
+    if request.form.get("everywhere"):
+        access.sign_out_everywhere(session(), user())
+    else:
+        access.sign_out(session(), request.cookies.get(cookie_name(), ""))
+    session().commit()
+    g.user = None
+    response = make_response(back_to("/"))
+    response.delete_cookie(cookie_name(), secure=config().secure, httponly=True, samesite="Lax")
+    return response

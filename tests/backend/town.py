@@ -1,0 +1,128 @@
+"""People who read, write and settle, so that tests read like accounts. Only the web outside is pretended."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from backend import audit, checks, claims, clicks, deposits, fetch, ledger, settlement, sites, statements, users
+from backend.checks import World
+from backend.fetch import Fetched, FetchFailed
+from backend.ledger import Account, Kind
+from backend.money import decimal_text, parse_amount
+from backend.period import period_of
+from backend.users import User
+
+NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
+WORLD = World("https://flattr.example", dev=False)
+TERMS = settlement.Terms("EUR", 0)
+
+
+class Town:
+    """One installation with its people; `now` is set by hand."""
+
+    def __init__(self, sessions, monkeypatch):
+        self.sessions, self.now, self.web, self.people = sessions, NOW, {}, {}
+        monkeypatch.setattr(fetch, "front_page", self._front_page)
+
+    def _front_page(self, site, **_):
+        """The web: the front pages that are written in `web`, anything else has no address."""
+        page = self.web.get(site, FetchFailed("dns_failed"))
+        if isinstance(page, FetchFailed):
+            raise page
+        return Fetched(200, "text/html", page.encode(), [f"https://{site}/"], "93.184.215.14")
+
+    def on(self, day, hour=12):
+        """Go to a day: ``"2026-11-02"``."""
+        self.now = datetime.fromisoformat(day).replace(hour=hour, tzinfo=UTC)
+
+    def person(self, name, *, budget=None, wallet=None):
+        """Somebody new, with a budget and money in the wallet."""
+        with self.sessions.begin() as session:
+            user = users.add(session, f"{name.lower()}@example.org", now=self.now, name=name)
+            if budget is not None:
+                users.set_budget(session, user, parse_amount(budget), now=self.now)
+        self.people[name] = user
+        if wallet:
+            self.deposit(name, wallet)
+        return user
+
+    def deposit(self, name, amount, reference=None):
+        """Money arrives for a reader."""
+        reference = reference or f"{name} {amount} {self.now.isoformat()}"
+        with self.sessions.begin() as session:
+            return deposits.add(session, self.people[name], parse_amount(amount), reference, now=self.now)
+
+    def budget(self, name, amount):
+        """A reader changes the budget."""
+        with self.sessions.begin() as session:
+            users.set_budget(session, self.people[name], parse_amount(amount), now=self.now)
+
+    def press(self, name, url, **facts):
+        """A reader flattrs a page: the click as shown, and whether it was new."""
+        with self.sessions.begin() as session:
+            press = clicks.PageFacts(url if "://" in url else f"https://{url}", **facts)
+            return clicks.record(session, self.people[name], press, now=self.now)
+
+    def undo(self, name, page_id, period=None):
+        """A reader takes a click back."""
+        with self.sessions.begin() as session:
+            clicks.undo(session, self.people[name], page_id, period or period_of(self.now), now=self.now)
+
+    def month(self, name, period=None):
+        """A reader's list."""
+        with self.sessions() as session:
+            return clicks.month(session, self.people[name], period or period_of(self.now), now=self.now)
+
+    def tag(self, name):
+        """A front page with somebody's tag."""
+        return f'<!doctype html><head><meta name="flattr:id" content="{self.people[name].public_id}"></head>'
+
+    def claim(self, name, site):
+        """An owner puts the tag on the front page, and the site is looked at."""
+        self.web[site] = self.tag(name)
+        return self.look(site)
+
+    def look(self, site):
+        return checks.look(self.sessions, site, WORLD, now=self.now)
+
+    def revoke(self, site):
+        with self.sessions.begin() as session:
+            claims.revoke(session, sites.ensure(session, site), now=self.now)
+
+    def give_up(self, name, site):
+        with self.sessions.begin() as session:
+            mine = [claim for claim, of, _ in claims.of_user(session, self.people[name]) if of.name == site]
+            claims.give_up(session, mine[0], now=self.now)
+
+    def settle(self, period=None, **terms):
+        """The operator settles; the books are right afterwards."""
+        result = settlement.settle(
+            self.sessions, period, settlement.Terms("EUR", terms.get("fee_bps", 0)), WORLD, now=self.now
+        )
+        assert self.problems() == []
+        return result
+
+    def problems(self):
+        with self.sessions() as session:
+            return audit.problems(session)
+
+    def statement(self, name, period):
+        with self.sessions() as session:
+            return statements.statement(session, self.people[name], period, "EUR")
+
+    def balances(self):
+        """All accounts that hold something, as decimals: ``{"bank": "-5.00", "Ann wallet": "5.00"}``."""
+        with self.sessions() as session:
+            assert sum(ledger.trial_balance(session).values()) == 0
+            names = dict(session.execute(sa.select(User.id, User.name)).all())
+            accounts = session.scalars(sa.select(Account).where(Account.balance_micros != 0)).all()
+        return {
+            " ".join(filter(None, (names.get(a.user_id), Kind(a.kind).name.lower()))): amount(a.balance_micros)
+            for a in accounts
+        }
+
+
+def amount(micros):
+    """Decimals as people write them: at least two, more where needed."""
+    text = decimal_text(micros, places=6)
+    return text[:-4] + text[-4:].rstrip("0")

@@ -1,0 +1,42 @@
+"""How the suite runs: tests that drive a real browser take turns, and with CI=true a skipped test fails the run."""
+
+import os
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+BROWSER_TESTS = "tests/e2e/"
+
+
+class BrowsersTakeTurns(LoadFileScheduling):
+    """One worker drives all browsers, while the others go on with the rest."""
+
+    def _split_scope(self, nodeid):
+        return BROWSER_TESTS if nodeid.startswith(BROWSER_TESTS) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return BrowsersTakeTurns(config, log)
+
+
+def pytest_itemcollected(item):
+    if item.nodeid.startswith(BROWSER_TESTS):
+        item.add_marker("browser")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if _skipped(session.config) and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if skipped := _skipped(config):
+        verdict = "with CI=true, that fails the run" if os.environ.get("CI") == "true" else "reasons below"
+        terminalreporter.write_line(f"Skipped tests: {len(skipped)} ({verdict})", yellow=True, bold=True)
+
+
+def _skipped(config):
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return reporter.stats.get("skipped", []) if reporter else []
