@@ -16,7 +16,7 @@ setup: ## install all that running, testing and changing Flattr needs
 
 run: ## serve on this machine with a demo blog, and say what to try
 	@.ci/setup python
-	@FLATTR_DEV=1 $(PY) -m backend.demo serve
+	@FLATTR_DEV=1 $(PY) -m backend.demo serve $(if $(PORT),--port $(PORT))
 
 demo: ## play a worked month in the terminal
 	@.ci/setup python

@@ -156,12 +156,11 @@ def signed_in(session: Session, secret: str | None, *, now: datetime) -> tuple[U
     """Who a cookie belongs to, with their web session."""
     if not secret:
         return None
-    row = session.execute(
+    return session.execute(
         sa.select(User, WebSession)
         .join(WebSession, WebSession.user_id == User.id)
         .where(WebSession.id_hash == _hash(secret), WebSession.signed_in_at > now - SESSION_LIFE)
     ).one_or_none()
-    return row
 
 
 def is_fresh(web_session: WebSession, *, now: datetime) -> bool:

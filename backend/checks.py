@@ -46,13 +46,18 @@ def look(sessions: sessionmaker[Session], site_name: str, world: World, *, now: 
     sites.refuse_unclaimable(site_name)
     seen = front_page(site_name, world)
     with sessions.begin() as session:
-        site = sites.ensure(session, site_name)
-        outcome = claims.record_look(session, site, seen, now=now)
-        if outcome.code == "opted_out":
-            readers = clicks.remove_open(session, site, now=now)
-            _tell(session, readers, f"{site_name} takes no part", _OPTED_OUT.format(site=site_name), now)
-        if outcome.is_new:
-            claimed(session, site, outcome, world, now=now)
+        return record(session, site_name, seen, world, now=now)
+
+
+def record(session: Session, site_name: str, seen: Seen, world: World, *, now: datetime) -> Outcome:
+    """Write down what was seen on a site's front page, and do what follows."""
+    site = sites.ensure(session, site_name)
+    outcome = claims.record_look(session, site, seen, now=now)
+    if outcome.code == "opted_out":
+        readers = clicks.remove_open(session, site, now=now)
+        _tell(session, readers, f"{site_name} takes no part", _OPTED_OUT.format(site=site_name), now)
+    if outcome.is_new:
+        claimed(session, site, outcome, world, now=now)
     return outcome
 
 
