@@ -5,6 +5,9 @@ says whom it is for, and when the month has ended `settlement.settle` splits the
 and posts the transfers that `statements` and `audit` read.
 """
 
+import multiprocessing
+import os
+import threading
 from typing import Any
 
 from apiflask import APIFlask
@@ -56,6 +59,18 @@ def create_app(config: Config | None = None) -> APIFlask:
         ensure_current(db.engine)
     _add_faces(app)
     return app
+
+
+def create_served_app() -> APIFlask:
+    """The application in a process of `flattr serve`, which ends when that command does, however it dies."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    return create_app()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(0)
 
 
 def _add_faces(app: APIFlask) -> None:

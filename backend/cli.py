@@ -132,6 +132,7 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
     """Serve the pages and the API; on SQLite the background worker too."""
     from granian import Granian
     from granian.constants import Interfaces
+    from granian.log import LogLevels
 
     on_sqlite = desk.sessions.kw["bind"].dialect.name == "sqlite"
     if on_sqlite and (workers or 1) > 1:
@@ -139,14 +140,15 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
     os.environ.setdefault("FLATTR_BASE_URL", f"http://{host}:{port}")
     messages.print(f"Flattr serves at {os.environ['FLATTR_BASE_URL']} (Ctrl+C ends it)", highlight=False)
     server = Granian(
-        "backend.app:create_app",
+        "backend.app:create_served_app",
         factory=True,
         address=host,
         port=port,
         interface=Interfaces.WSGI,
         workers=workers or (1 if on_sqlite else 2),
         blocking_threads=THREADS,
-        log_access=False,
+        websockets=False,
+        log_level=LogLevels.error,
     )
     if on_sqlite:
         threading.Thread(target=_keep_worker_running, daemon=True).start()

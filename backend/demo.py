@@ -123,7 +123,7 @@ def _statements(session: Session, people: dict[str, User], period: str) -> Table
         to = ", ".join(line.name for line in given.lines)
         table.add_row(
             name,
-            f"{split} to {to}" if split else f"from {received.readers} reader{'s'[: received.readers > 1]}" if received.readers else "",
+            f"{split} to {to}" if split else f"{received.readers} reader(s)" if received.readers else "",
             format_money(given.charged_micros, "EUR") if name in READERS else "",
             format_money(received.received_micros, "EUR") if name in OWNERS else "",
         )
