@@ -1,0 +1,84 @@
+/** The popup: opening it is the press. It shows how the page stands, and follows it while it is open. */
+import { drawCake } from '../shared/cake.js';
+import { byId, openPage, translate } from '../shared/dom.js';
+import { ask } from '../shared/messages.js';
+import { plural, t } from '../shared/text.js';
+import { wordsFor } from './words.js';
+
+/** @typedef {import('../shared/messages.js').View} View */
+
+/** @type {{tabId: number, url: string}} */
+const pressed = { tabId: 0, url: '' };
+
+translate();
+byId('cake').append(drawCake({ people: 0, wedges: [], promise: false }, t('cake_whole')));
+byId('undo').onclick = () => ask('undo', pressed);
+byId('month').onclick = () => open('month');
+press().catch(failed);
+
+async function press() {
+  const [tab] = await chrome.tabs.query({ active: true, currentWindow: true });
+  pressed.tabId = tab?.id ?? 0;
+  const view = await ask('press', { tabId: pressed.tabId });
+  if (!view) return window.close();
+  pressed.url = view.url;
+  show(view);
+  chrome.storage.onChanged.addListener(() => look().catch(failed));
+  await look(); // something may have changed before we listened
+}
+
+async function look() {
+  const view = await ask('look', { url: pressed.url });
+  if (view) show(view);
+}
+
+/** @param {View} view */
+function show(view) {
+  const { payee, why, worth, until, act } = wordsFor(view);
+  byId('view').dataset['kind'] = view.kind;
+  byId('payee').textContent = payee;
+  byId('why').textContent = why;
+  byId('worth').textContent = worth;
+  byId('until').textContent = until;
+  byId('undo').hidden = !canUndo(view);
+  offer(act);
+  showCake(view);
+  if (view.refusal && !view.refusal.seen) void ask('seen', { url: view.url });
+}
+
+/** @param {View} view */
+function canUndo({ kind, refusal }) {
+  return !refusal && kind !== 'undone';
+}
+
+/** @param {'connect' | 'again' | null} act */
+function offer(act) {
+  const button = byId('act');
+  button.hidden = !act;
+  if (!act) return;
+  button.textContent = t(`act_${act}`);
+  button.onclick = () => (act === 'again' ? ask('again', pressed) : open('connect'));
+}
+
+/** @param {View} view */
+function showCake({ kind, me, wedges }) {
+  const people = Math.max(me?.owners ?? 0, wedges.length);
+  const cake = { people, wedges, promise: kind === 'promise' };
+  const drawn = JSON.stringify(cake);
+  if (byId('cake').dataset['drawn'] === drawn) return; // drawn again, it would be cut again
+  byId('cake').dataset['drawn'] = drawn;
+  byId('cake').replaceChildren(drawCake(cake, people ? plural('cake', people) : t('cake_whole')));
+}
+
+/** @param {Parameters<typeof openPage>[0]} page */
+async function open(page) {
+  await openPage(page);
+  window.close();
+}
+
+/** @param {unknown} error */
+function failed(error) {
+  byId('view').dataset['kind'] = 'failed';
+  byId('payee').textContent = t('failed');
+  byId('why').textContent = t('failed_why', String(error));
+}

@@ -1,0 +1,65 @@
+/** The popup's sentences: who, why, and what it is worth. First what happened, then what to do. */
+import { amount, day } from '../shared/money.js';
+import { ordinal, plural, refusalWords, t } from '../shared/text.js';
+
+/**
+ * @typedef {import('../shared/messages.js').View} View
+ * @typedef {import('../shared/messages.js').Me} Me
+ * @typedef {{payee: string, why: string, worth: string, until: string, act: 'connect' | 'again' | null}} Words
+ */
+
+/**
+ * @param {View} view
+ * @returns {Words}
+ */
+export function wordsFor(view) {
+  const { kind, click, me } = view;
+  const undoable = me && (kind === 'counts' || kind === 'promise');
+  return {
+    payee: click?.owner?.name || siteOf(view),
+    why: why(view),
+    worth: worth(view),
+    until: undoable ? t('until', day(me.ends_at)) : '',
+    act: ACTS[kind] ?? null,
+  };
+}
+
+/** @type {Partial<Record<View['kind'], Words['act']>>} */
+const ACTS = { unconnected: 'connect', disconnected: 'connect', undone: 'again' };
+
+/** @param {View} view */
+function siteOf({ click, url }) {
+  return click?.site ?? new URL(url).host.replace(/^www\./, '');
+}
+
+/** @param {View} view */
+function why(view) {
+  const { kind, click, refusal, server } = view;
+  if (refusal) return refusalWords(refusal, siteOf(view));
+  if (kind === 'counts') return t(click?.rule === 'author' ? 'why_author' : 'why_claimed', siteOf(view));
+  if (kind === 'promise') return promiseWords(siteOf(view), click?.promises);
+  if (kind === 'waiting') return t('why_waiting', new URL(server).host);
+  return t(`why_${kind}`);
+}
+
+/**
+ * @param {string} site
+ * @param {number | undefined} nth
+ */
+function promiseWords(site, nth) {
+  return nth ? ordinal('why_promise', nth, site) : t('why_promise', site);
+}
+
+/** @param {View} view */
+function worth({ kind, me, waiting }) {
+  if (kind === 'promise') return t('worth_promise');
+  if (kind === 'counts') return me ? shareWords(me) : '';
+  return waiting && kind !== 'sending' ? plural('waiting', waiting) : '';
+}
+
+/** @param {Me} me */
+function shareWords({ owners, share_micros, projected_share_micros, currency }) {
+  if (!owners) return '';
+  if (share_micros) return plural('worth', owners, amount(share_micros, currency));
+  return projected_share_micros ? t('worth_no_money', amount(projected_share_micros, currency)) : t('worth_nothing');
+}

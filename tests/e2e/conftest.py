@@ -1,0 +1,197 @@
+"""A real server, real sites beside it, and both browsers."""
+
+import http.server
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+
+from tests.e2e.browsers import ROOT, Chromium, Firefox, wait_for
+
+OCTOBER = "2026-10-20T12:00:00Z"
+NOVEMBER = "2026-11-02T09:00:00Z"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """`flattr serve` on SQLite in dev mode, and the operator's commands; it can be stopped, and started in another month."""
+
+    def __init__(self, folder, now=OCTOBER):
+        self.folder, self.now, self.port, self.process = folder, now, free_port(), None
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self):
+        ours = {"FLATTR_DEV": "1", "FLATTR_INSTANCE": str(self.folder), "FLATTR_BASE_URL": self.url}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("FLATTR_")}
+        return kept | ours | {"FLATTR_NOW": self.now}
+
+    def start(self):
+        command = [sys.executable, "-m", "backend.cli", "serve", "--port", str(self.port)]
+        with open(self.folder / "server.log", "ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        wait_for(self._answers, "the server", timeout=20)
+        return self
+
+    def _answers(self):
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError as error:
+            raise LookupError(error) from error
+
+    def stop(self, how=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(timeout=15)
+
+    def go_to(self, now):
+        """The same server at another time."""
+        self.stop()
+        self.now = now
+        self.start()
+
+    def flattr(self, *words):
+        """One of the operator's commands, answered with JSON."""
+        command = [sys.executable, "-m", "backend.cli", *words, "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def ask(self, path, token):
+        """A question to the API, as a device."""
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+
+class Web:
+    """Sites on loopback hosts of their own: pages that exist, and what their heads say."""
+
+    def __init__(self):
+        self.heads, self.asked = {}, []
+        web = self
+
+        class Pages(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                host = self.headers["Host"].partition(":")[0]
+                web.asked.append(host + self.path)
+                title = f"Post {self.path}"
+                head = web.heads.get(host, "")
+                body = f"<!doctype html><html lang='en'><head><title>{title}</title>{head}</head><body><h1>{title}</h1></body>"
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("0.0.0.0", 0), Pages)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def site(self, host):
+        return f"{host}:{self.port}"
+
+    def page(self, host, path="/post"):
+        return f"http://{self.site(host)}{path}"
+
+    def tag(self, host, public_id):
+        self.heads[host] = f'<meta name="flattr:id" content="{public_id}">'
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = Server(tmp_path).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _web():
+    web = Web()
+    yield web
+    web.server.shutdown()
+
+
+@pytest.fixture
+def web(_web):
+    _web.heads.clear()
+    _web.asked.clear()
+    return _web
+
+
+BINARIES = {Chromium: ("chromium", "chromium-browser"), Firefox: ("firefox-esr", "firefox")}
+
+
+@pytest.fixture(params=[Chromium, Firefox], ids=lambda kind: kind.name)
+def kind(request):
+    """Which browser; a missing one is a loud skip, and a failure where CI is true."""
+    if not any(map(shutil.which, BINARIES[request.param])):
+        pytest.skip(f"{request.param.name} is not installed: make setup says how")
+    return request.param
+
+
+@pytest.fixture
+def browser(kind):
+    with kind() as browser:
+        yield browser
+
+
+@pytest.fixture
+def axe():
+    source = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.exists():
+        pytest.skip("axe-core is not installed: make setup")
+    return source.read_text()
+
+
+class Reader:
+    """A reader at a browser that is connected to the server."""
+
+    def __init__(self, browser, server, web, email="rita@example.org"):
+        self.browser, self.server, self.web = browser, server, web
+        self.public_id = server.flattr("users", "add", email, "--name", "Rita", "--budget", "5.00")["public_id"]
+        self.token = server.flattr("users", "token", email)["token"]
+        browser.use_server(server.url, self.token)
+
+    def press(self, url):
+        """Open a page and press the button on it."""
+        self.browser.open(url)
+        self.browser.press()
+
+    def clicks(self):
+        return self.server.ask("/clicks", self.token)["clicks"]
+
+
+@pytest.fixture
+def rita(browser, server, web):
+    return Reader(browser, server, web)
+
+
+@pytest.fixture
+def wilma(server, web):
+    """A writer with a site at 127.0.0.2 that carries her tag; nobody claimed it yet."""
+    public_id = server.flattr("users", "add", "wilma@example.org", "--name", "Wilma")["public_id"]
+    web.tag("127.0.0.2", public_id)
+    return public_id
+
+
+def link_in(text):
+    """The first web address in a text."""
+    return re.search(r"https?://\S+", text)[0]

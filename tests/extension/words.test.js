@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { FakeChrome } from './chrome.js';
+
+/** @type {typeof import('../../extension/popup/words.js')} */
+let words;
+/** @type {typeof import('../../extension/shared/money.js')} */
+let money;
+
+before(async () => {
+  Object.defineProperty(globalThis, 'chrome', { value: new FakeChrome() });
+  words = await import('../../extension/popup/words.js');
+  money = await import('../../extension/shared/money.js');
+});
+
+const ME = { ends_at: '2026-12-01T00:00:00Z', currency: 'EUR', owners: 4, share_micros: 1_250_000 };
+const CLICK = { site: 'alice.example.org', owner: { public_id: 'a', name: 'Alice' }, rule: 'claimed', state: 'counts' };
+
+/** @param {object} view */
+const said = (view) =>
+  words.wordsFor(
+    /** @type {any} */ ({
+      kind: 'counts',
+      url: 'https://www.alice.example.org/a',
+      server: 'https://flattr.test',
+      me: ME,
+      ...view,
+    }),
+  );
+
+test('a page that counts says who, why and how much', () => {
+  assert.deepEqual(said({ click: CLICK }), {
+    payee: 'Alice',
+    why: 'gets a share, as the owner of alice.example.org.',
+    worth: '1 of 4 people, 1.25\u00a0€',
+    until: 'until 1 December',
+    act: null,
+  });
+});
+
+test('a share is shown as what it would be, before there is money', () => {
+  const me = { ...ME, share_micros: 0, projected_share_micros: 1_250_000 };
+  assert.equal(said({ click: CLICK, me }).worth, '1.25\u00a0€ each, once you add money.');
+});
+
+test('an owner without a name goes by the site', () => {
+  assert.equal(said({ click: { ...CLICK, owner: { public_id: 'a', name: null } } }).payee, 'alice.example.org');
+});
+
+for (const [promises, nth] of Object.entries({ 1: '1st', 2: '2nd', 3: '3rd', 4: '4th', 11: '11th', 22: '22nd' })) {
+  test(`a promise says that it is the ${nth}`, () => {
+    const click = { ...CLICK, owner: null, state: 'promise', promises: Number(promises) };
+    const expected = `Not here yet: you are the ${nth} to promise alice.example.org a share.`;
+    assert.equal(said({ kind: 'promise', click }).why, expected);
+  });
+}
+
+test('a refusal that nobody thought of is shown in the server’s own words', () => {
+  const { why, payee } = said({ kind: 'refused', click: null, refusal: { code: 'odd', detail: 'It is Sunday.' } });
+  assert.deepEqual([why, payee], ['The server said no: It is Sunday.', 'alice.example.org']);
+});
+
+test('a browser that was never connected offers to connect', () => {
+  const { act, worth } = said({ kind: 'unconnected', click: null, waiting: 2 });
+  assert.deepEqual([act, worth], ['connect', '2 waiting']);
+});
+
+const AMOUNTS = /** @type {[number, string, string][]} */ ([
+  [1_666_666, 'EUR', '1.66\u00a0€'],
+  [290_000, 'EUR', '0.29\u00a0€'],
+  [9_999, 'EUR', '0.00\u00a0€'],
+  [1_234_567_890_000, 'USD', '1,234,567.89\u00a0$'],
+  [1_999_999, 'JPY', '1\u00a0¥'],
+]);
+for (const [micros, currency, expected] of AMOUNTS) {
+  test(`${micros} micros in ${currency} are shown as ${expected}, never more than what moves`, () => {
+    assert.equal(money.amount(micros, currency), expected);
+  });
+}
