@@ -21,11 +21,11 @@ WHERE t.amount_micros IS NULL OR t.amount_micros <> d.amount_micros LIMIT 20
 # What each reader's list says, from the clicks and the frozen payees, against what was charged.
 _SHARES = """
 SELECT x.reader_id FROM (
-  SELECT c.period, c.reader_id, COUNT(DISTINCT p.owner_id) AS owners FROM clicks c
+  SELECT c.period, c.reader_id, COUNT(DISTINCT COALESCE(c.author_id, p.owner_id)) AS owners FROM clicks c
   JOIN periods m ON m.period = c.period AND m.state = 'settled'
   JOIN payees p ON p.period = c.period AND p.site_id = c.site_id
                 AND c.accepted_at >= p.since AND c.accepted_at < p.until
-  WHERE p.owner_id <> c.reader_id AND c.period = :period GROUP BY 1, 2
+  WHERE COALESCE(c.author_id, p.owner_id) <> c.reader_id AND c.period = :period GROUP BY 1, 2
 ) x
 LEFT JOIN shares s ON s.period = x.period AND s.reader_id = x.reader_id
 LEFT JOIN transfers t ON t.code = 'charge' AND t.about = :about AND t.account_id = x.reader_id * 8 + 4
@@ -44,10 +44,10 @@ FROM transfers WHERE about = :about AND code IN ('charge', 'share', 'fee')
 _OWNERS = """
 SELECT y.owner_id FROM (
   SELECT x.owner_id, SUM(s.share_micros) AS gross FROM (
-    SELECT DISTINCT c.reader_id, p.owner_id FROM clicks c
+    SELECT DISTINCT c.reader_id, COALESCE(c.author_id, p.owner_id) AS owner_id FROM clicks c
     JOIN payees p ON p.period = c.period AND p.site_id = c.site_id
                 AND c.accepted_at >= p.since AND c.accepted_at < p.until
-    WHERE p.owner_id <> c.reader_id AND c.period = :period
+    WHERE COALESCE(c.author_id, p.owner_id) <> c.reader_id AND c.period = :period
   ) x JOIN shares s ON s.period = :period AND s.reader_id = x.reader_id GROUP BY 1
 ) y
 LEFT JOIN transfers t ON t.code = 'share' AND t.about = :about AND t.account_id = y.owner_id * 8 + 5

@@ -1,16 +1,18 @@
-"""Looking at a site's front page, and all that follows: a claim, promises that come true, an opt-out, and mail."""
+"""Looking at sites, and all that follows: claims, promises that come true, opt-outs, confirmed authors, and mail."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import claims, clicks, fetch, jobs, limits, sites, users
-from backend.claims import Outcome, Seen
-from backend.errors import RateLimited
-from backend.sites import Site
+from backend import claims, clicks, fetch, jobs, limits, platforms, sites, users
+from backend.claims import Claim, Finding, Look, Wanted, proof, states
+from backend.claims.states import Outcome
+from backend.errors import NotFound, RateLimited
+from backend.sites import Page, Site
 from backend.users import User
 
 
@@ -20,62 +22,120 @@ class World:
 
     base_url: str
     dev: bool
+    secret: str = ""
+
+    @property
+    def user_agent(self) -> str:
+        """Whom site owners find in their logs."""
+        return f"flattr-verify/1 (+{self.base_url})"
 
 
-def front_page(site: str, world: World) -> Seen:
-    """What a site's front page proves; network, no database."""
+# Looking: network, no database ----------------------------------------------------------------------------------------
+
+
+def findings(site: str, wanted: list[Wanted], world: World) -> list[Finding]:
+    """What a site proves now, by each method that applies to it."""
+    if platforms.is_account(site):
+        return [_profile(site, world)]
+    found = [_front_page(site, world)]
+    if found[0].code == "opted_out" or (found[0].code == "proved" and len(wanted) < 2):
+        return found  # nobody waits for a proof by other means
+    found.append(_file(site, wanted, world))
+    return [*found, _dns(site, wanted)] if wanted and not world.dev else found
+
+
+def _front_page(site: str, world: World) -> Finding:
     try:
-        page = fetch.front_page(site, dev=world.dev, user_agent=f"flattr-verify/1 (+{world.base_url})")
+        page = fetch.front_page(site, dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed as failure:
-        return Seen(failure.code, evidence={"detail": str(failure)})
+        return Finding("tag", failure.code, evidence={"detail": str(failure)})
+    return _html_problem("tag", page) or proof.by_tag(page.body, page.evidence)
+
+
+def _html_problem(method: str, page: fetch.Fetched) -> Finding | None:
     if page.status != 200:
-        return Seen("bad_status", evidence=page.evidence)
+        return Finding(method, "bad_status", evidence=page.evidence)
     if page.content_type != "text/html":
-        return Seen("not_html", evidence=page.evidence)
-    if b"\0" in page.body:
-        return Seen("nul_byte", evidence=page.evidence)
-    return Seen(ids=claims.ids_in_head(page.body), evidence=page.evidence)
+        return Finding(method, "not_html", evidence=page.evidence)
+    return None
+
+
+def _file(site: str, wanted: list[Wanted], world: World) -> Finding:
+    try:
+        found = fetch.get(
+            fetch.root_of(site, dev=world.dev) + proof.FILE_PATH[1:], dev=world.dev, user_agent=world.user_agent
+        )
+    except fetch.FetchFailed as failure:
+        return Finding("file", failure.code, evidence={"detail": str(failure)})
+    if found.status != 200:
+        return Finding("file", "token_not_found", evidence=found.evidence)
+    if len(found.body) > proof.MAX_FILE_BYTES:
+        return Finding("file", "too_large", evidence=found.evidence)
+    return proof.by_file(found.body, wanted, found.evidence)
+
+
+def _dns(site: str, wanted: list[Wanted]) -> Finding:
+    try:
+        return proof.by_dns(fetch.txt(f"{proof.TXT_NAME}.{site}"), wanted)
+    except fetch.FetchFailed as failure:
+        code = "token_not_found" if failure.code == "no_such_host" else failure.code
+        return Finding("dns", code, evidence={"detail": str(failure)})
+
+
+def _profile(account: str, world: World) -> Finding:
+    if platforms.proof_of(account) == "operator":
+        return Finding("rel_me", "needs_operator")
+    try:
+        page = fetch.get(f"https://{account}", dev=world.dev, user_agent=world.user_agent)
+    except fetch.FetchFailed as failure:
+        return Finding("rel_me", failure.code, evidence={"detail": str(failure)})
+    return _html_problem("rel_me", page) or proof.by_rel_me(page.body, world.base_url, page.evidence)
+
+
+# What follows ---------------------------------------------------------------------------------------------------------
 
 
 def look(sessions: sessionmaker[Session], site_name: str, world: World, *, now: datetime) -> Outcome:
-    """Look at a site's front page and do what follows. Safe to do twice.
+    """Look at a site and do what follows. Safe to do twice.
 
     Raises:
         NotFlattrable: The site cannot be claimed at all.
     """
     sites.refuse_unclaimable(site_name)
-    seen = front_page(site_name, world)
+    with sessions() as session:
+        site = sites.find(session, site_name)
+        wanted = states.wanted(session, site, now=now) if site else []
+    found = findings(site_name, wanted, world)
     with sessions.begin() as session:
-        return record(session, site_name, seen, world, now=now)
+        return record(session, site_name, found, world, now=now)
 
 
-def record(session: Session, site_name: str, seen: Seen, world: World, *, now: datetime) -> Outcome:
-    """Write down what was seen on a site's front page, and do what follows."""
+def record(session: Session, site_name: str, found: list[Finding], world: World, *, now: datetime) -> Outcome:
+    """Write down what was seen of a site, and do what follows."""
     site = sites.ensure(session, site_name)
-    outcome = claims.record_look(session, site, seen, now=now)
+    outcome = states.record(session, site, found, now=now)
     if outcome.code == "opted_out":
         readers = clicks.remove_open(session, site, now=now)
-        _tell(session, readers, f"{site_name} takes no part", _OPTED_OUT.format(site=site_name), now)
-    if outcome.is_new:
-        claimed(session, site, outcome, world, now=now)
+        for reader_id in readers:
+            _mail(session, reader_id, f"{site_name} takes no part", _OPTED_OUT.format(site=site_name), now)
+    follow(session, site, outcome, world, now=now)
     return outcome
 
 
-def claimed(session: Session, site: Site, outcome: Outcome, world: World, *, now: datetime) -> None:
-    """A claim is verified: its user is told, and promises to the site join the open lists."""
-    if outcome.claim:
-        text = _CLAIMED.format(site=site.name, base_url=world.base_url)
-        _tell(session, [outcome.claim.user_id], f"{site.name} is yours on Flattr", text, now)
-    announce(session, clicks.keep_promises(session, [site.id], now=now), world, now=now)
+def follow(session: Session, site: Site, outcome: Outcome, world: World, *, now: datetime) -> None:
+    """Tell whom it concerns what happened to claims; promises to sites that have an owner now come true."""
+    for event, claim in outcome.events:
+        _tell_claimants(session, site, event, claim, world, now)
+    if outcome.begun:
+        announce(session, clicks.keep_promises(session, [site.name], now=now), world, now=now)
 
 
-def announce(session: Session, joined: Mapping[int, list[int]], world: World, *, now: datetime) -> None:
+def announce(session: Session, joined: Mapping[int, list[str]], world: World, *, now: datetime) -> None:
     """Tell readers which of their promises came true, while they can still withdraw them."""
-    found = sites.by_ids(session, {site_id for ids in joined.values() for site_id in ids})
-    for reader_id, ids in joined.items():
-        names = ", ".join(sorted({found[i].name for i in ids})[:5])
-        text = _CAME_TRUE.format(sites=names, base_url=world.base_url)
-        _tell(session, [reader_id], f"Your promise to {names} counts now", text, now)
+    for reader_id, names in joined.items():
+        said = ", ".join(sorted(set(names))[:5])
+        text = _CAME_TRUE.format(sites=said, base_url=world.base_url)
+        _mail(session, reader_id, f"Your promise to {said} counts now", text, now)
 
 
 def ask(session: Session, user: User, text: str, world: World, *, now: datetime) -> str:
@@ -86,48 +146,148 @@ def ask(session: Session, user: User, text: str, world: World, *, now: datetime)
         RateLimited: More than five looks at the site, or twenty by the user, in an hour.
     """
     name = sites.site_name(text, dev=world.dev)
+    sites.refuse_unclaimable(name)
     if not world.dev:
         limits.use(session, f"check:{name}", 5, timedelta(hours=1), now=now)
         limits.use(session, f"checks-of:{user.id}", 20, timedelta(hours=1), now=now)
-    claims.ask(session, sites.ensure(session, name), user, now=now)
+    states.ask(session, sites.ensure(session, name), user, now=now)
     jobs.enqueue(session, "look", name, {"site": name}, now=now)
     return name
 
 
-def consider(session: Session, site_name: str, named: str | None, world: World, *, now: datetime) -> None:
-    """After a click: a tag claims by itself (RULES 2.5).
+def consider(session: Session, click: clicks.Shown, named: str | None, world: World, *, now: datetime) -> None:
+    """After a click: a tag claims by itself (RULES 2.5), and a page's own tag may name an author (RULES 3.14).
 
     A host that nobody looked at yet gets one look; one whose page names a user gets another, within a budget of its
-    own, so that invented ids cannot use up the owner's checks.
+    own, so that invented ids cannot use up the owner's checks. What the reader's browser saw is a hint, never proof.
     """
-    site = sites.ensure(session, site_name)
-    if claims.owner_now(session, site, now=now) or sites.is_public_suffix(site_name):
+    site = sites.ensure(session, click.site)
+    user = users.by_public_id(session, named) if named else None
+    if click.owner:
+        if user and user.id != click.owner.id and claims.is_author(session, site, user):
+            jobs.enqueue(session, "page", str(click.page_id), {"page_id": click.page_id}, now=now)
         return
-    was_seen = session.scalar(sa.select(claims.Look.id).where(claims.Look.site_id == site.id).limit(1))
-    if was_seen and not (named and users.by_public_id(session, named)):
+    if platforms.is_account(site.name) or platforms.is_shared(site.name) or sites.is_public_suffix(site.name):
         return
+    was_seen = session.scalar(sa.select(Look.id).where(Look.site_id == site.id).limit(1))
+    if (not was_seen or user) and _within_budget(session, site.name, world, now):
+        jobs.enqueue(session, "look", site.name, {"site": site.name}, now=now)
+
+
+def _within_budget(session: Session, site_name: str, world: World, now: datetime) -> bool:
     try:
         if not world.dev:
             limits.use(session, f"look:{site_name}", 3, timedelta(hours=1), now=now)
     except RateLimited:
+        return False
+    return True
+
+
+def look_at_page(sessions: sessionmaker[Session], page_id: int, world: World, *, now: datetime) -> None:
+    """See for ourselves whose tag a page carries, when its site lists authors."""
+    with sessions() as session:
+        url = session.get_one(Page, page_id).url
+    try:
+        answer = fetch.get(url, dev=world.dev, user_agent=world.user_agent)
+    except fetch.FetchFailed:
         return
-    jobs.enqueue(session, "look", site_name, {"site": site_name}, now=now)
+    found = _html_problem("tag", answer) or proof.by_tag(answer.body, answer.evidence)
+    with sessions.begin() as session:
+        page = session.get_one(Page, page_id)
+        author = users.by_public_id(session, found.ids[0]) if found.ids else None
+        listed = author and claims.is_author(session, session.get_one(Site, page.site_id), author)
+        clicks.confirm_author(session, page, author if listed else None, now=now)
 
 
-def _tell(session: Session, user_ids: list[int], subject: str, text: str, now: datetime) -> None:
-    for user in session.scalars(sa.select(User).where(User.id.in_(user_ids))):
-        mail = {"to": user.email, "subject": subject, "text": text}
-        jobs.enqueue(session, "mail", f"{subject} {user.id} {now:%Y-%m-%d}", mail, now=now)
+def enqueue_due(sessions: sessionmaker[Session], *, now: datetime) -> None:
+    """Queue the re-checks that are due (RULES 3.8)."""
+    with sessions() as session:
+        names = states.due(session, now=now)
+    if names:
+        with sessions.begin() as session:
+            for name in names:
+                jobs.enqueue(session, "look", name, {"site": name}, now=now)
 
 
-_CLAIMED = """\
-The front page of {site} names you, so its flattrs are yours from now on.
+# "This was not me" ----------------------------------------------------------------------------------------------------
 
-See what it receives: {base_url}/sites
 
-If this was not you, somebody put your id on a site that you do not run.
-You can give the claim up on the same page.
-"""
+def _signer(world: World) -> URLSafeSerializer:
+    return URLSafeSerializer(world.secret, salt="not-me")
+
+
+def not_me(session: Session, token: str, world: World, *, now: datetime) -> Site:
+    """Somebody who was told of a claim says that it is not theirs, or not right: it ends, or is contested.
+
+    Raises:
+        NotFound: The link is not one of ours, or the claim is gone.
+    """
+    try:
+        claim_id, user_id = _signer(world).loads(token)
+    except BadSignature as error:
+        raise NotFound from error
+    claim = session.get(Claim, claim_id)
+    if claim is None:
+        raise NotFound
+    if claim.user_id == user_id:
+        states.give_up(session, claim, now=now)
+    else:
+        states.dispute(session, claim, now=now)
+    return session.get_one(Site, claim.site_id)
+
+
+# Mail -----------------------------------------------------------------------------------------------------------------
+
+
+def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, world: World, now: datetime) -> None:
+    concerned = {claim.user_id} | {other.user_id for other, _ in states.claimants_around(session, site)}
+    if event == "contested":
+        concerned |= set(session.scalars(sa.select(User.id).where(User.is_operator)))
+    subject, said = _EVENTS[event]
+    for user_id in concerned:
+        link = f"{world.base_url}/not-me/{_signer(world).dumps([claim.id, user_id])}"
+        mine = claim.user_id == user_id
+        text = (said if mine else _TO_OTHERS.format(event=event)).format(site=site.name, base_url=world.base_url)
+        _mail(session, user_id, subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}", now)
+
+
+def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
+    user = session.get_one(User, user_id)
+    mail = {"to": user.email, "subject": subject, "text": text}
+    jobs.enqueue(session, "mail", f"{subject} {user.id} {now:%Y-%m-%d}", mail, now=now)
+
+
+_EVENTS = {
+    "verified": (
+        "{site} is yours on Flattr",
+        "{site} names you, so its flattrs are yours from now on.\n\nSee what it receives: {base_url}/sites\n",
+    ),
+    "restored": ("{site} is proven again", "The proof on {site} was found again; its flattrs count for you.\n"),
+    "lapsing": (
+        "{site} no longer proves that it is yours",
+        (
+            "The proof on {site} was not found, five times in a row. New flattrs are promises until it is back.\n"
+            "After 30 days the claim lapses: {base_url}/sites\n"
+        ),
+    ),
+    "lapsed": (
+        "Your claim on {site} has lapsed",
+        "For 30 days nothing on {site} named you. Put the tag back to claim it.\n",
+    ),
+    "contested": (
+        "{site} is claimed by two people",
+        (
+            "Two people prove {site} now. Nobody is displaced, but new flattrs are promises for ten days. Then whoever\n"
+            "alone still proves it keeps it. If that is you, remove the other proof from your site: {base_url}/sites\n"
+        ),
+    ),
+    "lost": (
+        "{site} is no longer yours on Flattr",
+        "Somebody else proves {site} now. What you received stays yours.\n",
+    ),
+}
+_TO_OTHERS = "Something happened to a claim on {{site}}, which concerns a site of yours: {event}.\n"
+_NOT_ME = "This was not you, or is not right? Say so here: {link}\n"
 
 _CAME_TRUE = """\
 {sites} joined Flattr. What you promised is on this month's list now and counts like any flattr.

@@ -26,7 +26,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from backend import access, audit, checks, claims, clicks, db, deposits, jobs, limits, mail, settlement, sites, users
 from backend import statements as st
-from backend.claims import Outcome
+from backend.claims import states
+from backend.claims.states import Outcome
 from backend.config import Config, from_environment
 from backend.errors import DomainError, InvalidRequest
 from backend.money import format_money, parse_amount
@@ -48,7 +49,7 @@ class Desk:
     @property
     def world(self) -> checks.World:
         """What looks at sites need to know."""
-        return checks.World(self.config.base_url, self.config.dev)
+        return checks.World(self.config.base_url, self.config.dev, self.config.secret_key)
 
     def answer(self, result: dict[str, Any], text: str | Table | None = None) -> None:
         """Print a result for programs or for people."""
@@ -173,11 +174,15 @@ def worker(desk: Desk, once: bool, until_input_ends: bool) -> None:
     if until_input_ends:
         threading.Thread(target=_end_with_input, daemon=True).start()
     handlers = job_handlers(desk.config, desk.sessions)
+    checks.enqueue_due(desk.sessions, now=desk.config.now())
     done = jobs.work(desk.sessions, handlers, desk.config.now)
+    rounds = 0
     while not once:
         time.sleep(0.5)
         done += jobs.work(desk.sessions, handlers, desk.config.now)
-        if desk.config.now().minute == 0:
+        rounds += 1
+        if rounds % 120 == 0:
+            checks.enqueue_due(desk.sessions, now=desk.config.now())
             with desk.sessions.begin() as session:
                 limits.forget_old(session, now=desk.config.now())
     desk.answer({"done": done}, f"{done} jobs done.")
@@ -190,9 +195,10 @@ def _end_with_input() -> None:
 
 def job_handlers(config: Config, sessions: sessionmaker[Session]) -> dict[str, jobs.Handler]:
     """What the worker does for each kind of job."""
-    world = checks.World(config.base_url, config.dev)
+    world = checks.World(config.base_url, config.dev, config.secret_key)
     return {
         "look": lambda job: _done(checks.look(sessions, job["site"], world, now=config.now())),
+        "page": lambda job: checks.look_at_page(sessions, job["page_id"], world, now=config.now()),
         "mail": lambda job: mail.send(config, job["to"], job["subject"], job["text"]),
     }
 
@@ -295,11 +301,12 @@ def claims_group() -> None:
 @click.argument("site")
 @desk
 def claims_check(desk: Desk, site: str) -> None:
-    """Fetch a site's front page now and record what it proves; exit 1 when that is nothing."""
+    """Look at a site now and record what it proves; exit 1 when that is nothing."""
     name = sites.site_name(site, dev=desk.config.dev)
     outcome = checks.look(desk.sessions, name, desk.world, now=desk.config.now())
-    desk.answer({"site": name, "code": outcome.code, "detail": outcome.advice}, f"{name}: {outcome.advice}")
-    sys.exit(0 if outcome.code == "verified" else 1)
+    advice = claims.ADVICE[outcome.code]
+    desk.answer({"site": name, "code": outcome.code, "detail": advice}, f"{name}: {advice}")
+    sys.exit(0 if outcome.code == "proved" else 1)
 
 
 @claims_group.command("list")
@@ -308,10 +315,16 @@ def claims_list(desk: Desk) -> None:
     """All claims, with their states."""
     with desk.sessions() as session:
         found = [
-            {"site": site.name, "email": user.email, "state": claim.state, "method": claim.method}
+            {
+                "site": site.name,
+                "email": user.email,
+                "state": claim.state,
+                "method": claim.method,
+                "days_in_doubt": (desk.config.now() - claim.doubtful_at).days if claim.doubtful_at else None,
+            }
             for claim, site, user in claims.listing(session)
         ]
-    desk.answer({"claims": found}, _table(("site", "email", "state", "method"), found))
+    desk.answer({"claims": found}, _table(("site", "email", "state", "method", "days_in_doubt"), found))
 
 
 @claims_group.command("approve")
@@ -323,9 +336,8 @@ def claims_approve(desk: Desk, site: str, email: str) -> None:
     name, now = sites.site_name(site, dev=desk.config.dev), desk.config.now()
     with desk.sessions.begin() as session:
         claimed = sites.ensure(session, name)
-        outcome = claims.approve(session, claimed, users.by_email(session, email), now=now)
-        if outcome.is_new:
-            checks.claimed(session, claimed, outcome, desk.world, now=now)
+        outcome = states.approve(session, claimed, users.by_email(session, email), now=now)
+        checks.follow(session, claimed, outcome, desk.world, now=now)
     desk.answer({"site": name, "email": email, "state": "verified"}, f"{name} belongs to {email}.")
 
 
@@ -336,7 +348,7 @@ def claims_revoke(desk: Desk, site: str) -> None:
     """Take a verified claim back: it pays nothing that is not settled yet."""
     name = sites.site_name(site, dev=desk.config.dev)
     with desk.sessions.begin() as session:
-        claims.revoke(session, sites.ensure(session, name), now=desk.config.now())
+        states.revoke(session, sites.ensure(session, name), now=desk.config.now())
     desk.answer({"site": name, "state": "revoked"}, f"The claim on {name} is revoked.")
 
 

@@ -10,8 +10,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend import claims, ledger, sites, users
-from backend.claims import Stretch
+from backend import claims, ledger, platforms, sites, users
+from backend.claims import Stretch, rule_for, stretches_of
 from backend.db import Base, Digest, Micros, PeriodNumber, insert
 from backend.errors import InvalidRequest, NotFlattrable, OptedOut, OwnSite, PeriodEnded
 from backend.period import ends_at, following, parse_period, period_of
@@ -56,6 +56,7 @@ class Click(Base):
     site_id: Mapped[int] = mapped_column(sa.BigInteger)
     clicked_at: Mapped[datetime]
     accepted_at: Mapped[datetime]
+    author_id: Mapped[int | None] = mapped_column(sa.BigInteger)
     promised_in: Mapped[str | None] = mapped_column(PeriodNumber)
 
 
@@ -84,6 +85,15 @@ class Payee(Base):
     since: Mapped[datetime] = mapped_column(primary_key=True)
     until: Mapped[datetime]
     owner_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), index=True)
+
+
+pays = sa.and_(
+    Payee.period == Click.period,
+    Payee.site_id == Click.site_id,
+    Click.accepted_at >= Payee.since,
+    Click.accepted_at < Payee.until,
+)
+paid_to = sa.func.coalesce(Click.author_id, Payee.owner_id)
 
 
 class Share(Base):
@@ -127,6 +137,11 @@ class Shown:
     promised_in: str | None = None
 
     @property
+    def shared(self) -> bool:
+        """Whether the site is a host that many people share, so that the address does not say whose the page is."""
+        return platforms.is_shared(self.site)
+
+    @property
     def state(self) -> str:
         """``counts`` or ``promise``."""
         return "counts" if self.owner else "promise"
@@ -157,6 +172,11 @@ class Answer:
     clicked: bool = False
     promises: int = 0
 
+    @property
+    def shared(self) -> bool:
+        """As `Shown.shared`."""
+        return bool(self.site) and platforms.is_shared(self.site or "")
+
 
 # Pressing -------------------------------------------------------------------------------------------------------------
 
@@ -173,12 +193,13 @@ def record(session: Session, reader: User, facts: PageFacts, *, now: datetime, d
     site = sites.ensure(session, sites.site_of(url))
     if site.opted_out_at:
         raise OptedOut(f"{site.name} asked not to be part of Flattr.")
-    owner = claims.owner_now(session, site, now=now)
-    if owner and owner.id == reader.id:
-        raise OwnSite
     page = sites.ensure_page(session, url, site, facts.title)
+    claimant = claims.owner_now(session, site, now=now)
+    owner = (session.get(User, page.author_id) if page.author_id else None) if claimant else None
+    if reader.id in (owner.id if owner else None, claimant.id if claimant and not owner else None):
+        raise OwnSite
     click, is_new = _insert(session, reader, page, facts.clicked_at, now)
-    return _shown(click, page, site, owner), is_new
+    return _shown(click, page, site, owner or claimant), is_new
 
 
 def _insert(
@@ -193,6 +214,7 @@ def _insert(
         "site_id": page.site_id,
         "clicked_at": clicked_at or now,
         "accepted_at": now,
+        "author_id": page.author_id,
     }
     is_new = bool(
         session.execute(insert(session, Click).values(row).on_conflict_do_nothing().returning(Click.page_id)).all()
@@ -284,8 +306,11 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
         return Answer(None, None, None, "not_flattrable", None)
     name = sites.site_of(url)
     site, page = sites.find(session, name), sites.find_page(session, url)
-    owner = claims.owner_now(session, site, now=now) if site and not site.opted_out_at else None
-    rule = claims.rule_for(site, owner.id if owner else None)
+    owner = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
+    by_author = bool(owner and page and page.author_id)
+    owner = session.get(User, page.author_id) if by_author and page else owner
+    opted_out = bool(site and site.opted_out_at)
+    rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
     period = period_of(now)
     return Answer(
         page=url,
@@ -336,8 +361,9 @@ def _list(session: Session, reader: User, period: str) -> list[Shown]:
         .order_by(Click.clicked_at.desc(), Click.page_id.desc())
     )
     rows = session.execute(query).all()
-    payees = payees_of(session, period, {site.id for _, _, site in rows})
-    owner_ids = [claims.owner_in(payees.get(site.id, ()), click.accepted_at) for click, _, site in rows]
+    payees = payees_of(session, period, {site.id: site.name for _, _, site in rows})
+    claimants = [claims.owner_in(payees.get(site.id, ()), click.accepted_at) for click, _, site in rows]
+    owner_ids = [id_ and (click.author_id or id_) for id_, (click, _, _) in zip(claimants, rows, strict=True)]
     owners = {user.id: user for user in session.scalars(sa.select(User).where(User.id.in_(set(owner_ids) - {None})))}
     return [
         _shown(click, page, site, owners[owner_id] if owner_id and owner_id != reader.id else None)
@@ -345,16 +371,18 @@ def _list(session: Session, reader: User, period: str) -> list[Shown]:
     ]
 
 
-def payees_of(session: Session, period: str, site_ids: Collection[int]) -> dict[int, list[Stretch]]:
-    """Who owns each site's clicks of a period: as frozen, or as far as known for one that is still open."""
+def payees_of(session: Session, period: str, names: dict[int, str]) -> dict[int, list[Stretch]]:
+    """Who owns each site's clicks of a period: as frozen, or as far as known for one that is still open.
+
+    Args:
+        names: The sites' names, by id.
+    """
     stored = session.get(Period, period)
     if stored is None or stored.state == "open":
-        found = claims.of_sites(session, site_ids)
-        return {
-            site_id: claims.stretches(found[site_id], by=ends_at(period)) for site_id in site_ids if site_id in found
-        }
+        found = claims.proven(session, names.values())
+        return {id_: stretches_of(name, found, by=ends_at(period)) for id_, name in names.items()}
     frozen: dict[int, list[Stretch]] = {}
-    for payee in session.scalars(sa.select(Payee).where(Payee.period == period, Payee.site_id.in_(site_ids))):
+    for payee in session.scalars(sa.select(Payee).where(Payee.period == period, Payee.site_id.in_(names))):
         frozen.setdefault(payee.site_id, []).append(Stretch(payee.since, payee.until, payee.owner_id))
     return frozen
 
@@ -368,34 +396,61 @@ def _shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
         clicked_at=click.clicked_at,
         site=site.name,
         owner=owner,
-        rule="claimed" if owner else "promise_host",
+        rule=rule_for(site.name, owner.id if owner else None, by_author=bool(click.author_id)),
         promised_in=click.promised_in,
     )
+
+
+# Authors --------------------------------------------------------------------------------------------------------------
+
+
+def confirm_author(session: Session, page: Page, author: User | None, *, now: datetime) -> None:
+    """The server saw whose tag a page carries: its clicks on open lists are theirs, or the claimant's again."""
+    page.author_id = author.id if author else None
+    open_clicks = sa.update(Click).where(Click.page_id == page.id, Click.period >= period_of(now))
+    session.execute(open_clicks.values(author_id=page.author_id))
+    session.flush()
+
+
+def remove_author(session: Session, site: Site, author: User, *, now: datetime) -> None:
+    """Take an author off a site's list: their pages' clicks on open lists are the claimant's again."""
+    session.execute(
+        sa.delete(claims.Author).where(claims.Author.site_id == site.id, claims.Author.user_id == author.id)
+    )
+    for page in session.scalars(sa.select(Page).where(Page.site_id == site.id, Page.author_id == author.id)):
+        confirm_author(session, page, None, now=now)
 
 
 # Promises -------------------------------------------------------------------------------------------------------------
 
 
-def keep_promises(session: Session, site_ids: Collection[int], *, now: datetime) -> dict[int, list[int]]:
-    """Promises to sites that have an owner now join the open lists, each once.
+def keep_promises(session: Session, names: Collection[str], *, now: datetime) -> dict[int, list[str]]:
+    """Promises to sites that have an owner now, and to hosts below them, join the open lists, each once.
 
     Those older than twelve months, or from the time of another user's earlier claim, do not (DESIGN 2.4).
 
     Returns:
-        The sites whose promises came true, by reader.
+        The names of the sites whose promises came true, by reader.
     """
-    joined: dict[int, list[int]] = {}
-    for site_id, found in claims.of_sites(session, site_ids).items():
-        current = claims.stretches(found, by=claims.END)[-1]
-        if current.owner_id is None or current.until != claims.END:
+    joined: dict[int, list[str]] = {}
+    for site in session.scalars(_promised(names)).all():
+        current = stretches_of(site.name, claims.proven(session, [site.name]), by=claims.END)[-1:]
+        if not current or current[0].owner_id is None or current[0].until != claims.END:
             continue
         period = open_period(session, now)
-        for promise in session.scalars(_waiting(site_id, current, period)):
+        for promise in session.scalars(_waiting(site.id, current[0], period)):
             promise.joined = period
             _join(session, promise, period, now)
-            joined.setdefault(promise.reader_id, []).append(site_id)
+            joined.setdefault(promise.reader_id, []).append(site.name)
     session.flush()
     return joined
+
+
+def _promised(names: Collection[str]) -> sa.Select[Site]:
+    """The sites of these names, and the hosts below them, to which promises wait."""
+    below = (Site.name.endswith(f".{name}", autoescape=True) for name in names)
+    waits = sa.exists().where(Promise.site_id == Site.id, Promise.joined.is_(None))
+    return sa.select(Site).where(sa.or_(Site.name.in_(names), *below), waits, Site.opted_out_at.is_(None))
 
 
 def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[Promise]:
@@ -416,6 +471,7 @@ def _join(session: Session, promise: Promise, period: str, now: datetime) -> Non
         "site_id": promise.site_id,
         "clicked_at": promise.made_at,
         "accepted_at": now,
+        "author_id": session.get_one(Page, promise.page_id).author_id,
         "promised_in": promise.period,
     }
     session.execute(insert(session, Click).on_conflict_do_nothing(), [row])

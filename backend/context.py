@@ -28,7 +28,7 @@ def session() -> Session:
 
 def world() -> checks.World:
     """What looks at sites need to know."""
-    return checks.World(config().base_url, config().dev)
+    return checks.World(config().base_url, config().dev, config().secret_key)
 
 
 def limit(key: str, times: int, window: timedelta) -> None:

@@ -88,7 +88,9 @@ def _claim(sessions: sessionmaker[Session], people: dict[str, User], names: list
     with sessions.begin() as session:
         for name in names:
             for site in OWNERS[name]:
-                checks.record(session, site, claims.Seen(ids=[people[name].public_id]), WORLD, now=now)
+                checks.record(
+                    session, site, [claims.Finding("tag", "proved", (people[name].public_id,))], WORLD, now=now
+                )
 
 
 def _play(sessions: sessionmaker[Session], people: dict[str, User], period: str) -> None:

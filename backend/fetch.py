@@ -12,13 +12,14 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import dns.exception
 import dns.resolver
 
 from backend.errors import DomainError, NotFlattrable
-from backend.urls import canonical, is_loopback
+from backend.urls import canonical, host_of, is_loopback
 
 DEADLINE_SECONDS = 10.0
 DNS_SECONDS = 3.0
@@ -73,15 +74,29 @@ def is_public(address: str) -> bool:
     return not any(ip.version == block.version and ip in block for block in _REFUSED)
 
 
+def root_of(site: str, *, dev: bool = False) -> str:
+    """The address of a host's front page: https, or http for loopback hosts in dev mode."""
+    return f"{'http' if dev and is_loopback(site) else 'https'}://{site}/"
+
+
 def front_page(site: str, *, dev: bool = False, user_agent: str = "flattr-verify/1") -> Fetched:
     """The document at the root of a host.
 
     Raises:
         FetchFailed: With the code of what went wrong.
     """
+    return get(root_of(site, dev=dev), dev=dev, user_agent=user_agent)
+
+
+def get(url: str, *, dev: bool = False, user_agent: str = "flattr-verify/1") -> Fetched:
+    """A page, at most its first 128 KiB.
+
+    Raises:
+        FetchFailed: With the code of what went wrong.
+    """
     deadline = time.monotonic() + DEADLINE_SECONDS
-    url = f"{'http' if dev and is_loopback(site) else 'https'}://{site}/"
-    hops = [url]
+    url = _checked(url, dev)
+    site, hops = host_of(url), [url]
     while True:
         answer, target = _get(url, hops, deadline, dev, user_agent)
         if not target:
@@ -90,6 +105,27 @@ def front_page(site: str, *, dev: bool = False, user_agent: str = "flattr-verify
         hops.append(url)
         if len(hops) > MAX_REDIRECTS + 1:
             raise FetchFailed("too_many_redirects")
+
+
+def txt(name: str) -> list[str]:
+    """All TXT records of a name, each with its strings put together.
+
+    Raises:
+        FetchFailed: ``no_such_host`` or ``dns_failed``.
+    """
+    return [b"".join(record.strings).decode("utf-8", "replace") for record in _ask_dns(name, "TXT", DNS_SECONDS)]
+
+
+def _checked(url: str, dev: bool) -> str:
+    """An address that may be asked for: what can be flattred, and nothing else.
+
+    Raises:
+        FetchFailed: It is another scheme, an IP address in some spelling, a port, a special name.
+    """
+    try:
+        return canonical(url, dev=dev)
+    except NotFlattrable as error:
+        raise FetchFailed("refused_address", str(error)) from error
 
 
 def _followed(url: str, target: str, site: str, dev: bool) -> str:
@@ -107,7 +143,7 @@ def _followed(url: str, target: str, site: str, dev: bool) -> str:
 def _get(url: str, hops: list[str], deadline: float, dev: bool, user_agent: str) -> tuple[Fetched, str]:
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
-    address = _resolve(host, dev)[0]
+    address = _resolve(host, dev, deadline)[0]
     try:
         raw = socket.create_connection((address, parts.port or (443 if tls else 80)), timeout=_left(deadline))
     except OSError as error:
@@ -115,18 +151,30 @@ def _get(url: str, hops: list[str], deadline: float, dev: bool, user_agent: str)
             "timeout" if isinstance(error, TimeoutError) else "no_https" if tls else "unreachable"
         ) from error
     # Timeouts of sockets are per read: a server that drips bytes would never reach one. This ends them all.
-    timer = threading.Timer(_left(deadline), raw.shutdown, [socket.SHUT_RDWR])
+    handle = raw.dup()  # TLS takes the socket itself over
+    timer = threading.Timer(_left(deadline), _hang_up, [handle])
     timer.daemon = True
     timer.start()
     try:
         with raw, ssl.create_default_context().wrap_socket(raw, server_hostname=host) if tls else raw as connection:
-            return _ask(connection, parts.netloc, url, hops, address, user_agent)
+            answer = _ask(connection, parts.netloc, url, hops, address, user_agent)
+            if time.monotonic() >= deadline:
+                raise TimeoutError  # what was hung up on looks like a page that ended early
+            return answer
     except ssl.SSLError as error:
         raise FetchFailed("timeout" if _is_over(deadline) else "no_https") from error
     except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
         raise FetchFailed("timeout" if _is_over(deadline) else "bad_response") from error
     finally:
         timer.cancel()
+        handle.close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is over already
 
 
 def _ask(
@@ -161,23 +209,29 @@ def _body(answer: http.client.HTTPResponse) -> bytes:
     return body
 
 
-def _resolve(host: str, dev: bool) -> list[str]:
+def _resolve(host: str, dev: bool, deadline: float) -> list[str]:
     """The addresses of a host: all public, or it is refused altogether."""
     if dev and is_loopback(f"[{host}]" if ":" in host else host):
         return _resolve_loopback(host)
     found: list[str] = []
     for kind in ("A", "AAAA"):
-        try:
-            found += [str(answer) for answer in dns.resolver.resolve(f"{host}.", kind, lifetime=DNS_SECONDS)]
-        except dns.resolver.NoAnswer:
-            continue
-        except dns.exception.DNSException as error:
-            raise FetchFailed("dns_failed") from error
+        found += [str(answer) for answer in _ask_dns(host, kind, min(DNS_SECONDS, _left(deadline)))]
     if not found:
         raise FetchFailed("dns_failed")
     if not all(is_public(address) for address in found):
         raise FetchFailed("refused_address")
     return found
+
+
+def _ask_dns(name: str, kind: str, seconds: float) -> list[Any]:
+    try:
+        return list(dns.resolver.resolve(f"{name}.", kind, lifetime=seconds))
+    except dns.resolver.NoAnswer:
+        return []
+    except dns.resolver.NXDOMAIN as error:
+        raise FetchFailed("no_such_host") from error
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise FetchFailed("dns_failed") from error
 
 
 def _resolve_loopback(host: str) -> list[str]:

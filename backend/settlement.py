@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
 from backend import audit, checks, claims, clicks, ledger, users
-from backend.clicks import Click, Payee, Period, Promise, Share
+from backend.clicks import Click, Payee, Period, Promise, Share, paid_to, pays
 from backend.db import exclusive, insert
 from backend.errors import DomainError
 from backend.ledger import CLEARING, FEES, Posting, income, wallet
 from backend.period import ends_at, following, period_of
+from backend.sites import Site
 from backend.users import User
 
 READERS_PER_CHUNK = 1000
@@ -178,11 +179,13 @@ def close(session: Session, period: str, terms: Terms, *, now: datetime) -> None
         return
     row.state, row.closed_at, row.currency, row.fee_bps = "closing", now, terms.currency, terms.fee_bps
     session.flush()
-    site_ids = session.scalars(sa.select(Click.site_id).where(Click.period == period).distinct()).all()
+    clicked = sa.exists().where(Click.period == period, Click.site_id == Site.id)
+    names = dict(session.execute(sa.select(Site.id, Site.name).where(clicked)).all())
+    found = claims.proven(session, names.values())
     payees = [
         {"period": period, "site_id": site_id, "since": s.since, "until": s.until, "owner_id": s.owner_id}
-        for site_id, found in claims.of_sites(session, site_ids).items()
-        for s in claims.stretches(found, by=ends_at(period))
+        for site_id, name in names.items()
+        for s in claims.stretches_of(name, found, by=ends_at(period))
         if s.owner_id is not None
     ]
     if payees:
@@ -218,9 +221,9 @@ def charge(session: Session, period: str, readers: list[int]) -> None:
 def _owners(session: Session, period: str, readers: Collection[int]) -> dict[int, set[int]]:
     """Whom each reader's list pays; readers whose list pays nobody are left out (an empty month is kept)."""
     query = (
-        sa.select(Click.reader_id, Payee.owner_id)
-        .join(Payee, _pays)
-        .where(Click.period == period, Click.reader_id.in_(readers), Payee.owner_id != Click.reader_id)
+        sa.select(Click.reader_id, paid_to)
+        .join(Payee, pays)
+        .where(Click.period == period, Click.reader_id.in_(readers), paid_to != Click.reader_id)
         .distinct()
         .order_by(Click.reader_id)
     )
@@ -242,18 +245,10 @@ def _charge_postings(period: str, shares: list[dict[str, object]]) -> list[Posti
     ]
 
 
-_pays = sa.and_(
-    Payee.period == Click.period,
-    Payee.site_id == Click.site_id,
-    Click.accepted_at >= Payee.since,
-    Click.accepted_at < Payee.until,
-)
-
-
 # Seal -----------------------------------------------------------------------------------------------------------------
 
 
-def seal(session: Session, period: str, *, now: datetime) -> dict[int, list[int]]:
+def seal(session: Session, period: str, *, now: datetime) -> dict[int, list[str]]:
     """Pay the owners, keep the promises, write down what it came to; promises that came true meanwhile, by reader."""
     row = session.get_one(Period, period, with_for_update=True)
     gross = _gross(session, period)
@@ -264,18 +259,16 @@ def seal(session: Session, period: str, *, now: datetime) -> dict[int, list[int]
     row.digest = _digest(session, period, gross, fees)
     row.state = "settled"
     session.flush()
-    promised = sa.select(Promise.site_id).where(Promise.joined.is_(None)).distinct()
-    claimed = sa.select(claims.Claim.site_id).where(claims.Claim.state == "verified")
-    sites = session.scalars(promised.where(Promise.site_id.in_(claimed))).all()
-    return clicks.keep_promises(session, sites, now=now)
+    made = sa.exists().where(Promise.site_id == Site.id, Promise.period == period, Promise.joined.is_(None))
+    return clicks.keep_promises(session, session.scalars(sa.select(Site.name).where(made)).all(), now=now)
 
 
 def _gross(session: Session, period: str) -> dict[int, int]:
     """What each owner gets before the fee: the shares of all readers whose list pays them."""
     pairs = (
-        sa.select(Click.reader_id, Payee.owner_id)
-        .join(Payee, _pays)
-        .where(Click.period == period, Payee.owner_id != Click.reader_id)
+        sa.select(Click.reader_id, paid_to.label("owner_id"))
+        .join(Payee, pays)
+        .where(Click.period == period, paid_to != Click.reader_id)
         .distinct()
         .subquery()
     )
@@ -298,7 +291,7 @@ def _owner_postings(period: str, gross: dict[int, int], fees: dict[int, int]) ->
 
 
 def _unowned(period: str) -> sa.ColumnElement[bool]:
-    return sa.and_(Click.period == period, ~sa.exists().where(_pays))
+    return sa.and_(Click.period == period, ~sa.exists().where(pays))
 
 
 def _promise(session: Session, period: str) -> None:
@@ -323,7 +316,7 @@ def _count(session: Session, row: Period, gross: dict[int, int], fees: dict[int,
     readers, total = session.execute(charged.where(Share.period == row.period, Share.share_micros > 0)).one()
     listed = sa.select(sa.func.count()).select_from(Click).where(Click.period == row.period)
     row.promises = session.scalar(listed.where(_unowned(row.period))) or 0
-    row.clicks = session.scalar(listed.where(sa.exists().where(_pays, Payee.owner_id != Click.reader_id))) or 0
+    row.clicks = session.scalar(listed.where(sa.exists().where(pays, paid_to != Click.reader_id))) or 0
     row.readers, row.owners = readers, len(gross)
     row.charged_micros, row.fee_micros = int(total), sum(fees.values())
     row.received_micros = sum(gross.values()) - row.fee_micros

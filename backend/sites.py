@@ -3,18 +3,20 @@
 from collections.abc import Collection
 from datetime import datetime
 from functools import cache
+from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from publicsuffixlist import PublicSuffixList
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend import platforms
 from backend.db import Base, Id, insert
 from backend.errors import NotFlattrable
 from backend.urls import canonical, clean_title, host_of, is_loopback
 
 
 class Site(Base):
-    """What is claimed and whom pages belong to: a host."""
+    """What is claimed and whom pages belong to: a host, or an account on a platform."""
 
     __tablename__ = "sites"
 
@@ -32,14 +34,35 @@ class Page(Base):
     url: Mapped[str] = mapped_column(sa.String(2048), unique=True)
     site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id), index=True)
     title: Mapped[str | None] = mapped_column(sa.String(300))
+    author_id: Mapped[int | None] = mapped_column(sa.BigInteger)
 
 
 def site_of(canonical_url: str) -> str:
-    """The name of the site that a page belongs to: its host, `www.` folded into its parent (RULES 1.1, 2.1)."""
+    """The name of the site that a page belongs to: its host, or an account on a platform (RULES 1.1, 2.1, 2.2).
+
+    `www.` folds into its parent, until nothing changes and never onto a public suffix.
+    """
     host = host_of(canonical_url)
     while host.startswith("www.") and not is_public_suffix(host[4:]):
         host = host[4:]
-    return host
+    parts = urlsplit(canonical_url)
+    return platforms.site_on_platform(host, parts.path, parts.query) or host
+
+
+def hosts_above(site: str) -> list[str]:
+    """The hosts above a host, nearest first, as far as one person can own them all: an account has none.
+
+    Never across a public suffix or onto a host whose subdomains are other people's (RULES 3.2).
+    """
+    above: list[str] = []
+    host = site
+    while not platforms.is_account(site) and not is_loopback(host) and "." in host:
+        parent = host.partition(".")[2]
+        if is_public_suffix(parent) or is_public_suffix(host) or parent in platforms.TENANTS:
+            break
+        above.append(parent)
+        host = parent
+    return above
 
 
 def is_public_suffix(host: str) -> bool:
@@ -95,13 +118,13 @@ def by_ids(session: Session, ids: Collection[int]) -> dict[int, Site]:
 
 
 def refuse_unclaimable(name: str) -> None:
-    """Public suffixes belong to all who register below them (RULES 3.6).
+    """What many people share belongs to all of them (RULES 3.6); only the operator can say otherwise.
 
     Raises:
-        NotFlattrable: *name* is one.
+        NotFlattrable: *name* is a public suffix, or a platform.
     """
-    if is_public_suffix(name):
-        raise NotFlattrable(f"{name} is shared by many sites: claim your own name below it.")
+    if is_public_suffix(name) or platforms.is_shared(name):
+        raise NotFlattrable(f"{name} is shared by many people: claim your own name or account there.")
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.clicks import Click, Payee, Share
+from backend.clicks import Click, Payee, Share, paid_to, pays
 from backend.ledger import Transfer, income
 from backend.sites import Page, Site
 from backend.users import User
@@ -71,19 +71,7 @@ class Statement:
         return asdict(self)
 
 
-_LIST = (
-    sa.select(Click.reader_id, Payee.owner_id, Click.page_id)
-    .join(
-        Payee,
-        sa.and_(
-            Payee.period == Click.period,
-            Payee.site_id == Click.site_id,
-            Click.accepted_at >= Payee.since,
-            Click.accepted_at < Payee.until,
-        ),
-    )
-    .where(Payee.owner_id != Click.reader_id)
-)
+_LIST = sa.select(Click.reader_id, paid_to, Click.page_id).join(Payee, pays).where(paid_to != Click.reader_id)
 
 
 def statement(session: Session, user: User, period: str, currency: str) -> Statement:
@@ -98,7 +86,7 @@ def given(session: Session, reader: User, period: str) -> Given:
         return Given()
     rows = session.execute(
         _LIST.with_only_columns(User.public_id, User.name, Page.url)
-        .join(User, User.id == Payee.owner_id)
+        .join(User, User.id == paid_to)
         .join(Page, Page.id == Click.page_id)
         .where(Click.period == period, Click.reader_id == reader.id)
         .order_by(User.name, User.public_id, Page.url)
@@ -118,7 +106,7 @@ def received(session: Session, owner: User, period: str) -> Received:
     rows = session.execute(
         _LIST.with_only_columns(Click.reader_id, Click.page_id, Share.share_micros)
         .join(Share, sa.and_(Share.period == Click.period, Share.reader_id == Click.reader_id))
-        .where(Click.period == period, Payee.owner_id == owner.id, Share.share_micros > 0)
+        .where(Click.period == period, paid_to == owner.id, Share.share_micros > 0)
         .order_by(Click.reader_id, Click.page_id)
     )
     lists: defaultdict[tuple[int, int], list[int]] = defaultdict(list)

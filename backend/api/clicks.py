@@ -31,7 +31,7 @@ def post_click(json_data: ClickIn) -> tuple[ClickOut, int]:
     click, is_new = clicks.record(session(), g.reader, facts, now=clock(), dev=config().dev)
     if is_new:
         limit(f"clicks:{g.reader.id}", 300, timedelta(days=1))
-        checks.consider(session(), click.site, facts.owner_id, world(), now=clock())
+        checks.consider(session(), click, facts.owner_id, world(), now=clock())
     session().commit()
     return ClickOut.model_validate(click), 201 if is_new else 200
 

@@ -1,14 +1,15 @@
-"""An owner's pages: the sites and what they brought."""
+"""An owner's pages: the sites, how they are proven, their authors, and what they brought."""
 
 from flask import flash, render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import checks, claims, jobs, ledger
+from backend import checks, claims, clicks, jobs, ledger, platforms, users
 from backend import statements as st
-from backend.claims import Claim
+from backend.claims import Claim, proof, states
 from backend.context import clock, config, session, world
 from backend.errors import NotFound
 from backend.period import following, period_of
+from backend.sites import Site
 from backend.web.base import back_to, blueprint, signed_in, user
 from backend.web.reader import asked_period, whole_number
 
@@ -16,12 +17,8 @@ from backend.web.reader import asked_period, whole_number
 @blueprint.get("/sites")
 @signed_in
 def sites() -> ResponseReturnValue:
-    """The tag to copy, and each claimed site with what its last check saw."""
-    found = [
-        {"claim": claim, "site": site, "look": look, "checking": jobs.is_waiting(session(), "look", site.name)}
-        for claim, site, look in claims.of_user(session(), user())
-    ]
-    return render_template("owner/sites.html", found=found, advice=claims.ADVICE)
+    """The tag to copy, and the claimed sites with their states."""
+    return render_template("owner/sites.html", found=claims.of_user(session(), user()))
 
 
 @blueprint.post("/sites")
@@ -30,21 +27,68 @@ def check_site() -> ResponseReturnValue:
     """Claim a site, or have it looked at again."""
     name = checks.ask(session(), user(), request.form.get("site", ""), world(), now=clock())
     session().commit()
-    flash(f"Looking at {name}.")
-    return back_to("/sites")
+    claim = next(claim for claim, site in claims.of_user(session(), user()) if site.name == name)
+    return back_to(f"/sites/{claim.id}")
 
 
-@blueprint.post("/sites/give-up")
+@blueprint.get("/sites/<int:claim_id>")
 @signed_in
-def give_up() -> ResponseReturnValue:
+def site(claim_id: int) -> ResponseReturnValue:
+    """One claim: each check with what it saw, and what to do next."""
+    claim, of = _mine(claim_id)
+    if claim.state == "pending":
+        states.ask(session(), of, user(), now=clock())  # a token that is too old is made anew
+    return render_template(
+        "owner/site.html",
+        claim=claim,
+        site=of,
+        looks=claims.latest_looks(session(), of),
+        checking=jobs.is_waiting(session(), "look", of.name),
+        authors=claims.authors(session(), of),
+        advice=claims.ADVICE,
+        is_account=platforms.is_account(of.name),
+        by_operator=platforms.is_account(of.name) and platforms.proof_of(of.name) == "operator",
+        token_line=proof.token_line(claim.token),
+        file_path=proof.FILE_PATH,
+        txt_name=f"{proof.TXT_NAME}.{of.name}",
+        my_page=f"{config().base_url}/u/{user().public_id}",
+        decided_at=claim.doubtful_at and claim.doubtful_at + states.CONTEST_LASTS,
+        lapses_at=claim.doubtful_at and claim.doubtful_at + states.LAPSES_AFTER,
+    )
+
+
+@blueprint.post("/sites/<int:claim_id>/give-up")
+@signed_in
+def give_up(claim_id: int) -> ResponseReturnValue:
     """End a claim."""
-    claim = session().get(Claim, whole_number(request.form.get("claim_id", "")))
-    if claim is None or claim.user_id != user().id:
-        raise NotFound
-    claims.give_up(session(), claim, now=clock())
+    claim, of = _mine(claim_id)
+    states.give_up(session(), claim, now=clock())
     session().commit()
-    flash("The site is no longer yours here. Its flattrs from before still are.")
+    flash(f"{of.name} is no longer yours here. Its flattrs from before still are.")
     return back_to("/sites")
+
+
+@blueprint.post("/sites/<int:claim_id>/authors")
+@signed_in
+def change_authors(claim_id: int) -> ResponseReturnValue:
+    """List an author, or take one off the list."""
+    claim, of = _mine(claim_id)
+    author = users.by_public_id(session(), request.form.get("public_id", "").strip().lower())
+    if claim.verified_at is None or author is None:
+        raise users.NoSuchUser("There is nobody with this id.")
+    if request.form.get("remove"):
+        clicks.remove_author(session(), of, author, now=clock())
+    else:
+        claims.list_author(session(), of, author)
+    session().commit()
+    return back_to(f"/sites/{claim_id}")
+
+
+def _mine(claim_id: int) -> tuple[Claim, Site]:
+    claim = session().get(Claim, whole_number(str(claim_id)))
+    if claim is None or claim.user_id != user().id or claim.ended_at:
+        raise NotFound
+    return claim, session().get_one(Site, claim.site_id)
 
 
 @blueprint.get("/income")

@@ -5,8 +5,8 @@ from datetime import timedelta
 from flask import g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import access, mail, users
-from backend.context import clock, config, limit, session
+from backend import access, checks, claims, mail, users
+from backend.context import clock, config, limit, session, world
 from backend.web.base import back_to, blueprint, cookie_name, set_cookie, signed_in, user
 
 
@@ -73,3 +73,27 @@ def sign_out() -> ResponseReturnValue:
     response = make_response(back_to("/"))
     response.delete_cookie(cookie_name(), secure=config().secure, httponly=True, samesite="Lax")
     return response
+
+
+@blueprint.get("/u/<public_id>")
+def person(public_id: str) -> ResponseReturnValue:
+    """A user's page: what a rel=me link on a profile elsewhere leads to."""
+    found = users.by_public_id(session(), public_id)
+    if found is None:
+        raise users.NoSuchUser("There is nobody with this id.")
+    verified = [site.name for claim, site in claims.of_user(session(), found) if claim.state == "verified"]
+    return render_template("public/person.html", person=found, verified=verified)
+
+
+@blueprint.get("/not-me/<token>")
+def confirm_not_me(token: str) -> ResponseReturnValue:
+    """Show a button: mail scanners follow links, people press buttons."""
+    return render_template("public/not_me.html", token=token)
+
+
+@blueprint.post("/not-me/<token>")
+def not_me(token: str) -> ResponseReturnValue:
+    """A claim that somebody was told of is not theirs, or not right."""
+    site = checks.not_me(session(), token, world(), now=clock())
+    session().commit()
+    return render_template("public/not_me.html", token=None, site=site.name)

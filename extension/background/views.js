@@ -85,9 +85,9 @@ export async function refresh(url) {
  * @param {any} page  also tells of an undo, or a press, in another browser
  * @returns {Entry}
  */
-function refreshed(entry, { owner, rule, state, promises, clicked }) {
+function refreshed(entry, { owner, rule, state, promises, shared, clicked }) {
   const known = entry.click && ['counts', 'promise'].includes(state);
-  const click = known ? { ...entry.click, owner, rule, state, promises } : entry.click;
+  const click = known ? { ...entry.click, owner, rule, state, promises, shared } : entry.click;
   return { ...entry, click: /** @type {Entry['click']} */ (click), wanted: Boolean(clicked), gone: !clicked };
 }
 

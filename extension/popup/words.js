@@ -37,6 +37,7 @@ function why(view) {
   const { kind, click, refusal, server } = view;
   if (refusal) return refusalWords(refusal, siteOf(view));
   if (kind === 'counts') return t(click?.rule === 'author' ? 'why_author' : 'why_claimed', siteOf(view));
+  if (kind === 'promise' && click?.shared) return t('why_shared', siteOf(view));
   if (kind === 'promise') return promiseWords(siteOf(view), click?.promises);
   if (kind === 'waiting') return t('why_waiting', new URL(server).host);
   return t(`why_${kind}`);

@@ -17,6 +17,7 @@
  * @property {string} rule
  * @property {'counts' | 'promise'} state
  * @property {number} [promises]
+ * @property {boolean} [shared]  a platform's host: the address does not say whose page it is
  *
  * @typedef {object} Me
  * @property {string} email

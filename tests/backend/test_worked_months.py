@@ -88,7 +88,7 @@ def test_a_promise_takes_no_money_until_its_owner_comes_and_then_counts_in_the_o
 
     town.on("2026-11-20")
     town.person("Carl")
-    assert town.claim("Carl", "carl.example.org").is_new
+    assert town.claim("Carl", "carl.example.org").begun
     joined = town.month("Ann").clicks
     assert [(click.url, click.state, click.promised_in) for click in joined] == [
         ("https://carl.example.org/essay", "counts", "2026-10")

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from backend import audit, checks, claims, clicks, deposits, fetch, ledger, settlement, sites, statements, users
 from backend.checks import World
+from backend.claims import states
 from backend.fetch import Fetched, FetchFailed
 from backend.ledger import Account, Kind
 from backend.money import decimal_text, parse_amount
@@ -22,14 +23,22 @@ class Town:
 
     def __init__(self, sessions, monkeypatch):
         self.sessions, self.now, self.web, self.people = sessions, NOW, {}, {}
-        monkeypatch.setattr(fetch, "front_page", self._front_page)
+        monkeypatch.setattr(fetch, "get", self._get)
+        monkeypatch.setattr(fetch, "txt", self._txt)
 
-    def _front_page(self, site, **_):
-        """The web: the front pages that are written in `web`, anything else has no address."""
-        page = self.web.get(site, FetchFailed("dns_failed"))
-        if isinstance(page, FetchFailed):
-            raise page
-        return Fetched(200, "text/html", page.encode(), [f"https://{site}/"], "93.184.215.14")
+    def _get(self, url, **_):
+        """The web: the pages written in `web` by host (front pages) or address; other hosts do not exist."""
+        host = url.split("/")[2]
+        page = self.web.get(host if url.endswith(f"{host}/") else url)
+        if page is None and host in self.web:
+            return Fetched(404, "text/html", b"", [url], "93.184.215.14")
+        if not isinstance(page, str):
+            raise page or FetchFailed("no_such_host")
+        return Fetched(200, "text/html", page.encode(), [url], "93.184.215.14")
+
+    def _txt(self, name):
+        """TXT records: the texts written in `web` under ``dns:NAME``."""
+        return self.web.get(f"dns:{name}", [])
 
     def on(self, day, hour=12):
         """Go to a day: ``"2026-11-02"``."""
@@ -87,12 +96,12 @@ class Town:
 
     def revoke(self, site):
         with self.sessions.begin() as session:
-            claims.revoke(session, sites.ensure(session, site), now=self.now)
+            states.revoke(session, sites.ensure(session, site), now=self.now)
 
     def give_up(self, name, site):
         with self.sessions.begin() as session:
-            mine = [claim for claim, of, _ in claims.of_user(session, self.people[name]) if of.name == site]
-            claims.give_up(session, mine[0], now=self.now)
+            mine = [claim for claim, of in claims.of_user(session, self.people[name]) if of.name == site]
+            states.give_up(session, mine[0], now=self.now)
 
     def settle(self, period=None, **terms):
         """The operator settles; the books are right afterwards."""

@@ -77,3 +77,8 @@ for (const [micros, currency, expected] of AMOUNTS) {
     assert.equal(money.amount(micros, currency), expected);
   });
 }
+
+test('a page on a shared host says that nobody may ever claim it', () => {
+  const click = { ...CLICK, site: 'youtube.com', owner: null, rule: 'promise_host', state: 'promise', shared: true };
+  assert.match(said({ kind: 'promise', click }).why, /^youtube\.com is shared by many people/);
+});

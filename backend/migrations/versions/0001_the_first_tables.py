@@ -60,6 +60,7 @@ def upgrade() -> None:
         sa.Column("site_id", sa.BigInteger(), nullable=False),
         sa.Column("clicked_at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("accepted_at", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("author_id", sa.BigInteger(), nullable=True),
         sa.Column("promised_in", PeriodNumber(), nullable=True),
         sa.PrimaryKeyConstraint("period", "reader_id", "page_id", name=op.f("clicks_pkey")),
         sqlite_with_rowid=False,
@@ -164,34 +165,54 @@ def upgrade() -> None:
         sa.UniqueConstraint("public_id", name=op.f("users_public_id_key")),
     )
     op.create_table(
+        "authors",
+        sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("authors_site_id_fkey")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("authors_user_id_fkey")),
+        sa.PrimaryKeyConstraint("site_id", "user_id", name=op.f("authors_pkey")),
+    )
+    op.create_index(op.f("authors_user_id_idx"), "authors", ["user_id"], unique=False)
+    op.create_table(
         "claims",
         sa.Column(
             "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), sa.Identity(always=False), nullable=False
         ),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("state", sa.String(length=8), nullable=False),
+        sa.Column("state", sa.String(length=9), nullable=False),
         sa.Column("method", sa.String(length=8), nullable=False),
+        sa.Column("token", sa.String(length=26), nullable=False),
+        sa.Column("token_at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("created_at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("verified_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("proved_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("doubtful_at", UtcDateTime(timezone=True), nullable=True),
         sa.Column("ended_at", UtcDateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("(state = 'pending') = (verified_at IS NULL)", name=op.f("claims_verified_has_a_time")),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("next_check_at", UtcDateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "(state IN ('ended', 'revoked')) = (ended_at IS NOT NULL)", name=op.f("claims_ended_has_a_time")
+            "(state IN ('lapsed', 'ended', 'revoked')) = (ended_at IS NOT NULL)", name=op.f("claims_ended_has_a_time")
         ),
-        sa.CheckConstraint("state IN ('pending', 'verified', 'ended', 'revoked')", name=op.f("claims_state_known")),
+        sa.CheckConstraint(
+            "state <> 'verified' OR (verified_at IS NOT NULL AND doubtful_at IS NULL)", name=op.f("claims_is_sure")
+        ),
+        sa.CheckConstraint(
+            "state IN ('pending', 'verified', 'lapsing', 'lapsed', 'contested', 'ended', 'revoked')",
+            name=op.f("claims_state_known"),
+        ),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("claims_site_id_fkey")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("claims_user_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("claims_pkey")),
     )
+    op.create_index("claims_next_check_at_idx", "claims", ["next_check_at"], unique=False)
     op.create_index(
         "claims_one_open_per_user",
         "claims",
         ["site_id", "user_id"],
         unique=True,
-        sqlite_where=sa.text("state IN ('pending', 'verified')"),
-        postgresql_where=sa.text("state IN ('pending', 'verified')"),
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
     )
     op.create_index(
         "claims_one_verified_per_site",
@@ -240,8 +261,8 @@ def upgrade() -> None:
         ),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("at", UtcDateTime(timezone=True), nullable=False),
+        sa.Column("method", sa.String(length=8), nullable=False),
         sa.Column("code", sa.String(length=24), nullable=False),
-        sa.Column("ids", sa.JSON(), nullable=False),
         sa.Column("evidence", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("looks_site_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("looks_pkey")),
@@ -255,6 +276,7 @@ def upgrade() -> None:
         sa.Column("url", sa.String(length=2048), nullable=False),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("title", sa.String(length=300), nullable=True),
+        sa.Column("author_id", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name=op.f("pages_site_id_fkey")),
         sa.PrimaryKeyConstraint("id", name=op.f("pages_pkey")),
         sa.UniqueConstraint("url", name=op.f("pages_url_key")),

@@ -1,0 +1,242 @@
+"""Claims: who proved control over a site, and who gets its clicks.
+
+A claim is one user's: pending -> verified -> lapsing -> lapsed, or contested, ended, revoked (RULES 3.7). `proof` reads
+what was fetched, `states` draws the conclusions, and `stretches` says whose a site's clicks are, over time.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from backend import platforms, sites
+from backend.claims.proof import ADVICE, Finding, Wanted, ids_in_head
+from backend.db import Base, Id
+from backend.errors import DomainError, NotFound
+from backend.sites import Site
+from backend.users import User
+
+__all__ = ["ADVICE", "Claim", "Finding", "Look", "Wanted", "ids_in_head"]
+
+BEGINNING, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+HOLDING = ("verified", "lapsing", "contested")
+OPEN = ("pending", *HOLDING)
+
+
+class NoSuchClaim(NotFound):
+    """Nobody claims this site."""
+
+    code = "no_such_claim"
+
+
+def _unique_while(condition: str, name: str, *columns: str) -> sa.Index:
+    where = sa.text(condition)
+    return sa.Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
+
+
+class Claim(Base):
+    """One user's proof of control over one site.
+
+    `verified_at`: proven for the first time. `proved_at`: proven last. `doubtful_at`: since when it lapses or is
+    contested; what is clicked from then on is a promise. `ended_at`: over.
+    """
+
+    __tablename__ = "claims"
+    __table_args__ = (
+        sa.CheckConstraint(
+            "state IN ('pending', 'verified', 'lapsing', 'lapsed', 'contested', 'ended', 'revoked')", name="state_known"
+        ),
+        sa.CheckConstraint(
+            "(state IN ('lapsed', 'ended', 'revoked')) = (ended_at IS NOT NULL)", name="ended_has_a_time"
+        ),
+        sa.CheckConstraint("state <> 'verified' OR (verified_at IS NOT NULL AND doubtful_at IS NULL)", name="is_sure"),
+        _unique_while("state = 'verified'", "claims_one_verified_per_site", "site_id"),
+        _unique_while("ended_at IS NULL", "claims_one_open_per_user", "site_id", "user_id"),
+        sa.Index("claims_next_check_at_idx", "next_check_at"),
+    )
+
+    id: Mapped[Id]
+    site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id))
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), index=True)
+    state: Mapped[str] = mapped_column(sa.String(9))
+    method: Mapped[str] = mapped_column(sa.String(8))
+    token: Mapped[str] = mapped_column(sa.String(26))
+    token_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+    verified_at: Mapped[datetime | None]
+    proved_at: Mapped[datetime | None]
+    doubtful_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    failed: Mapped[int]
+    next_check_at: Mapped[datetime | None]
+
+
+class Look(Base):
+    """What one look at a site saw, by one method: the evidence of claims."""
+
+    __tablename__ = "looks"
+
+    id: Mapped[Id]
+    site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id), index=True)
+    at: Mapped[datetime]
+    method: Mapped[str] = mapped_column(sa.String(8))
+    code: Mapped[str] = mapped_column(sa.String(24))
+    evidence: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+
+
+class Author(Base):
+    """A user whom a site's claimant lists as one of its authors."""
+
+    __tablename__ = "authors"
+
+    site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id), primary_key=True)
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), primary_key=True, index=True)
+
+
+# Who gets it ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Clicks accepted in ``[since, until)`` belong to *owner_id*, or to nobody."""
+
+    since: datetime
+    until: datetime
+    owner_id: int | None
+
+
+def stretches(claims: Iterable[Claim], *, by: datetime) -> list[Stretch]:
+    """Who owns a site's clicks, over time, counting the claims proven before *by*; in order, without overlaps.
+
+    A claim covers all clicks back to the end of somebody else's claim before it: who claims later in the month gets
+    the month's earlier clicks, but never those from the time of another (DESIGN 2.4, 2.5). Clicks from when a claim
+    was in doubt are nobody's while it is.
+    """
+    found: list[Stretch] = []
+    ends: dict[int, datetime] = {}
+    proven = [claim for claim in claims if claim.verified_at and claim.verified_at < by]
+    for claim in sorted(proven, key=lambda claim: (claim.verified_at, claim.id)):
+        others = [end for user_id, end in ends.items() if user_id != claim.user_id]
+        since = max([BEGINNING, *others, *(stretch.until for stretch in found)])
+        until = min(claim.doubtful_at or END, claim.ended_at or END)
+        if until > since:
+            found.append(Stretch(since, until, None if claim.state == "revoked" else claim.user_id))
+        ends[claim.user_id] = claim.ended_at or END
+    return found
+
+
+def overlay(levels: Iterable[list[Stretch]]) -> list[Stretch]:
+    """The most specific claim wins: gaps between the stretches of one level are filled by the next."""
+    merged: list[Stretch] = []
+    for level in levels:
+        edges = sorted({BEGINNING, END} | {edge for s in (*merged, *level) for edge in (s.since, s.until)})
+        spans = pairwise(edges)
+        pieces = [(since, until, _at(merged, since) or _at(level, since)) for since, until in spans]
+        merged = [Stretch(since, until, stretch.owner_id) for since, until, stretch in pieces if stretch]
+    return merged
+
+
+def _at(found: Iterable[Stretch], instant: datetime) -> Stretch | None:
+    return next((stretch for stretch in found if stretch.since <= instant < stretch.until), None)
+
+
+def owner_in(found: Iterable[Stretch], at: datetime) -> int | None:
+    """The owner at an instant."""
+    stretch = _at(found, at)
+    return stretch.owner_id if stretch else None
+
+
+def owner_of(site: str, claims: dict[str, list[Claim]], at: datetime, *, by: datetime = END) -> int | None:
+    """Who gets a click on *site* that was accepted at *at*, as far as was proven before *by*.
+
+    Args:
+        site: Its name.
+        claims: All claims that were ever proven, by the name of their site.
+        at: When the click was accepted.
+        by: Later proofs do not count: the end of the click's period.
+    """
+    return owner_in(stretches_of(site, claims, by=by), at)
+
+
+def stretches_of(site: str, claims: dict[str, list[Claim]], *, by: datetime) -> list[Stretch]:
+    """Who owns a site's clicks, over time: by claims on itself, or proven by DNS on a host above it."""
+    own, *above = [claims.get(name, []) for name in (site, *sites.hosts_above(site))]
+    levels = [own, *([claim for claim in level if claim.method == "dns"] for level in above)]
+    return overlay(stretches(level, by=by) for level in levels)
+
+
+def proven(session: Session, names: Collection[str]) -> dict[str, list[Claim]]:
+    """All claims that were ever proven on these sites and the hosts above them, by site name."""
+    wanted = {name for site in names for name in (site, *sites.hosts_above(site))}
+    query = sa.select(Site.name, Claim).join(Claim, Claim.site_id == Site.id)
+    found: defaultdict[str, list[Claim]] = defaultdict(list)
+    for name, claim in session.execute(query.where(Site.name.in_(wanted), Claim.verified_at.is_not(None))):
+        found[name].append(claim)
+    return found
+
+
+def owner_now(session: Session, site: Site, *, now: datetime) -> User | None:
+    """Who gets a click on this site that is made now."""
+    owner_id = owner_of(site.name, proven(session, [site.name]), now)
+    return session.get(User, owner_id) if owner_id else None
+
+
+def rule_for(site: str, owner_id: int | None, *, opted_out: bool = False, by_author: bool = False) -> str:
+    """The rule that decided whom a page belongs to, first match (RULES 2.4)."""
+    if opted_out:
+        return "opted_out"
+    if owner_id:
+        return "author" if by_author else "claimed"
+    return "promise_account" if platforms.is_account(site) else "promise_host"
+
+
+# Authors --------------------------------------------------------------------------------------------------------------
+
+
+def authors(session: Session, site: Site) -> list[User]:
+    """Whom the site's claimant lists as authors."""
+    query = sa.select(User).join(Author, Author.user_id == User.id).where(Author.site_id == site.id)
+    return list(session.scalars(query.order_by(User.name)))
+
+
+def list_author(session: Session, site: Site, author: User) -> None:
+    """Add an author to a site's list."""
+    session.merge(Author(site_id=site.id, user_id=author.id))
+    session.flush()
+
+
+def is_author(session: Session, site: Site, user: User) -> bool:
+    """Whether the claimant lists the user."""
+    return session.get(Author, (site.id, user.id)) is not None
+
+
+# Lists ----------------------------------------------------------------------------------------------------------------
+
+
+def of_user(session: Session, user: User) -> list[tuple[Claim, Site]]:
+    """The user's open claims."""
+    query = sa.select(Claim, Site).join(Site, Site.id == Claim.site_id)
+    return list(session.execute(query.where(Claim.user_id == user.id, Claim.state.in_(OPEN)).order_by(Site.name)))
+
+
+def latest_looks(session: Session, site: Site) -> list[Look]:
+    """What the last look at a site saw, by each method."""
+    last = sa.select(sa.func.max(Look.at)).where(Look.site_id == site.id).scalar_subquery()
+    return list(session.scalars(sa.select(Look).where(Look.site_id == site.id, Look.at == last).order_by(Look.id)))
+
+
+def listing(session: Session) -> list[tuple[Claim, Site, User]]:
+    """All claims with site and user, for operators; the contested ones first."""
+    query = sa.select(Claim, Site, User).join(Site, Site.id == Claim.site_id).join(User, User.id == Claim.user_id)
+    return list(session.execute(query.order_by(Claim.state != "contested", Site.name, Claim.id)))
+
+
+class SiteTaken(DomainError):
+    """Somebody else's claim on this site is verified. Revoke it first."""
+
+    code = "site_taken"
