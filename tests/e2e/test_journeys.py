@@ -24,6 +24,12 @@ def heading(browser, text):
     wait_for(lambda: browser.driver.execute_script(now) == text, f"the page {text!r}")
 
 
+def says(browser, text, timeout=15):
+    """Wait until the page says this; it may reload itself meanwhile."""
+    now = "return document.querySelector('main')?.innerText ?? ''"
+    wait_for(lambda: text in browser.driver.execute_script(now), f"the page to say {text!r}", timeout)
+
+
 def sign_in_by_mail(browser, server, address):
     """Ask for a link, find it in the mail, follow it, press its button."""
     browser.open(f"{server.url}/sign-in")
