@@ -211,7 +211,9 @@ def open_pairing(session: Session, pairing_id: str, *, now: datetime) -> Pairing
     Raises:
         PairingOver: Spent, expired, or too many wrong codes.
     """
-    pairing = session.get(Pairing, pairing_id, with_for_update=True, populate_existing=True)
+    pairing = None
+    if pairing_id.isprintable():  # PostgreSQL cannot even be asked about a NUL
+        pairing = session.get(Pairing, pairing_id, with_for_update=True, populate_existing=True)
     if pairing is None or pairing.created_at <= now - PAIRING_LIFE or pairing.wrong_codes >= WRONG_CODES:
         raise PairingOver
     return pairing
@@ -226,7 +228,7 @@ def try_code(session: Session, pairing_id: str, code: str, user: User, *, now: d
     pairing = open_pairing(session, pairing_id, now=now)
     if pairing.user_id is not None:
         raise PairingOver
-    right = hmac.compare_digest(code.lower().translate(_READ_AS).encode(), pairing.code.encode())
+    right = hmac.compare_digest(_hash(code.lower().translate(_READ_AS)), _hash(pairing.code))
     if right:
         pairing.user_id = user.id
     else:
@@ -297,7 +299,7 @@ def disconnect(session: Session, user: User, device_id: int, *, now: datetime) -
     Raises:
         NotFound: The user has no such device.
     """
-    device = session.get(Device, device_id)
+    device = session.get(Device, device_id) if device_id < 2**63 else None
     if device is None or device.user_id != user.id:
         raise NotFound
     device.revoked_at = device.revoked_at or now

@@ -117,7 +117,7 @@ def consider(session: Session, site_name: str, named: str | None, world: World, 
 def _tell(session: Session, user_ids: list[int], subject: str, text: str, now: datetime) -> None:
     for user in session.scalars(sa.select(User).where(User.id.in_(user_ids))):
         mail = {"to": user.email, "subject": subject, "text": text}
-        jobs.enqueue(session, "mail", f"{subject} {user.id} {now:%Y-%m-%d}", mail, now=now)
+        jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)
 
 
 _CLAIMED = """\

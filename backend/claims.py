@@ -240,6 +240,8 @@ def _follow(session: Session, site: Site, seen: Seen, now: datetime) -> Outcome:
 
 
 def _prove(session: Session, site: Site, user: User, method: str, now: datetime) -> Outcome:
+    # Two proofs at once take turns: the second one finds the first.
+    session.execute(sa.select(Site.id).where(Site.id == site.id).with_for_update(key_share=True))
     holder = session.scalar(sa.select(Claim).where(Claim.site_id == site.id, Claim.state == "verified"))
     if holder and holder.user_id != user.id:
         return Outcome("claimed")

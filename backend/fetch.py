@@ -107,7 +107,7 @@ def _followed(url: str, target: str, site: str, dev: bool) -> str:
 def _get(url: str, hops: list[str], deadline: float, dev: bool, user_agent: str) -> tuple[Fetched, str]:
     parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
-    address = _resolve(host, dev)[0]
+    address = _resolve(host, dev, deadline)[0]
     try:
         raw = socket.create_connection((address, parts.port or (443 if tls else 80)), timeout=_left(deadline))
     except OSError as error:
@@ -115,18 +115,30 @@ def _get(url: str, hops: list[str], deadline: float, dev: bool, user_agent: str)
             "timeout" if isinstance(error, TimeoutError) else "no_https" if tls else "unreachable"
         ) from error
     # Timeouts of sockets are per read: a server that drips bytes would never reach one. This ends them all.
-    timer = threading.Timer(_left(deadline), raw.shutdown, [socket.SHUT_RDWR])
+    handle = raw.dup()  # TLS takes the socket itself over
+    timer = threading.Timer(_left(deadline), _hang_up, [handle])
     timer.daemon = True
     timer.start()
     try:
         with raw, ssl.create_default_context().wrap_socket(raw, server_hostname=host) if tls else raw as connection:
-            return _ask(connection, parts.netloc, url, hops, address, user_agent)
+            answer = _ask(connection, parts.netloc, url, hops, address, user_agent)
+            if time.monotonic() >= deadline:
+                raise TimeoutError  # what was hung up on looks like a page that ended early
+            return answer
     except ssl.SSLError as error:
         raise FetchFailed("timeout" if _is_over(deadline) else "no_https") from error
     except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
         raise FetchFailed("timeout" if _is_over(deadline) else "bad_response") from error
     finally:
         timer.cancel()
+        handle.close()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is over already
 
 
 def _ask(
@@ -161,18 +173,19 @@ def _body(answer: http.client.HTTPResponse) -> bytes:
     return body
 
 
-def _resolve(host: str, dev: bool) -> list[str]:
+def _resolve(host: str, dev: bool, deadline: float) -> list[str]:
     """The addresses of a host: all public, or it is refused altogether."""
     if dev and is_loopback(f"[{host}]" if ":" in host else host):
         return _resolve_loopback(host)
     found: list[str] = []
     for kind in ("A", "AAAA"):
         try:
-            found += [str(answer) for answer in dns.resolver.resolve(f"{host}.", kind, lifetime=DNS_SECONDS)]
+            answers = dns.resolver.resolve(f"{host}.", kind, lifetime=min(DNS_SECONDS, _left(deadline)))
         except dns.resolver.NoAnswer:
             continue
         except dns.exception.DNSException as error:
             raise FetchFailed("dns_failed") from error
+        found += [str(answer) for answer in answers]
     if not found:
         raise FetchFailed("dns_failed")
     if not all(is_public(address) for address in found):

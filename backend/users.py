@@ -123,14 +123,19 @@ def by_email(session: Session, email: str) -> User:
     Raises:
         NoSuchUser: There is none.
     """
-    user = session.scalar(sa.select(User).where(User.email == email.strip().lower()))
+    try:
+        user = session.scalar(sa.select(User).where(User.email == normal_address(email)))
+    except BadAddress:
+        user = None
     if user is None:
         raise NoSuchUser(f"There is no user with the address {clean_title(email)}.")
     return user
 
 
 def by_public_id(session: Session, public_id: str) -> User | None:
-    """The user whose tag says *public_id*."""
+    """The user whose tag says *public_id*: the text of a stranger, so most of it is nobody's."""
+    if len(public_id) != 12 or not set(public_id) <= set(ALPHABET):
+        return None
     return session.scalar(sa.select(User).where(User.public_id == public_id))
 
 

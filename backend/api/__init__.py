@@ -21,13 +21,17 @@ def init_app(app: APIFlask) -> None:
         AUTO_AUTH_ERROR_RESPONSE=False,
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         OPENAPI_VERSION="3.1.0",
+        SERVERS=[{"url": app.config["FLATTR"].base_url}],  # else whatever Host the first caller named
     )
     app.register_blueprint(blueprint)
     app.spec_processor(_complete)
-    app.add_url_rule("/openapi.json", view_func=_openapi, endpoint="openapi_json")
-    app.add_url_rule("/api/v1/openapi.json", view_func=_openapi, endpoint="openapi_json_beside")
-    app.add_url_rule("/healthz", view_func=_healthy, endpoint="healthz")
-    app.add_url_rule("/readyz", view_func=_ready, endpoint="readyz")
+    for path, view in (
+        ("/openapi.json", _openapi),
+        ("/api/v1/openapi.json", _openapi),
+        ("/healthz", _healthy),
+        ("/readyz", _ready),
+    ):
+        app.add_url_rule(path, path[1:], app.doc(hide=True)(view))
 
 
 def _complete(spec: Any) -> Any:

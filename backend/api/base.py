@@ -8,10 +8,23 @@ from backend.access import Unauthorized
 from backend.api.errors import of_refusal
 from backend.context import clock, session
 from backend.db import begin_writing
+from backend.errors import InvalidRequest
 from backend.users import User
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1")
 token_auth = HTTPTokenAuth(description="A device token, `flt_…`, from pairing a browser.")
+
+
+@blueprint.before_request
+def _read_json() -> None:
+    """Bodies are JSON and say so. Python's parser gives up on brackets without end as if that were a bug of ours."""
+    if request.method in ("POST", "PATCH"):
+        if not request.is_json:
+            raise InvalidRequest("Send JSON, with Content-Type: application/json.")
+        try:
+            request.get_json()
+        except RecursionError as error:
+            raise InvalidRequest("This JSON is nested too deeply.") from error
 
 
 @token_auth.verify_token

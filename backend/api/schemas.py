@@ -3,7 +3,16 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
 
 from backend.users import MAX_BUDGET_MICROS
 
@@ -12,13 +21,25 @@ State = Literal["counts", "promise"]
 Rule = Literal["opted_out", "author", "claimed", "promise_account", "promise_host", "not_flattrable"]
 
 
+def _whole(text: Any) -> Any:
+    """Half an emoji, as JavaScript leaves it when it cuts a text, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else text
+
+
+def _written(text: Any) -> Any:
+    if not (isinstance(text, str) and text[4:5] == "-"):
+        raise ValueError("write an instant like 2026-11-23T12:00:00Z")
+    return text
+
+
 def _sensible(instant: datetime) -> datetime:
     if not 2000 <= instant.year <= 2200:
         raise ValueError("a click is made in our time")
     return instant.astimezone(UTC)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_sensible)]
+Text = Annotated[str, BeforeValidator(_whole)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_sensible)]
 InstantOut = Annotated[datetime, PlainSerializer(lambda t: t.astimezone(UTC).isoformat().replace("+00:00", "Z"))]
 
 
@@ -115,8 +136,8 @@ class ClickIn(In):
     """A press. `owner_id` is always sent: the page owner's identifier as the page's own tag states it, or null."""
 
     url: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-    owner_id: Annotated[str, StringConstraints(max_length=200)] | None
-    title: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    owner_id: Annotated[Text, StringConstraints(max_length=200)] | None
+    title: Annotated[Text, StringConstraints(max_length=2000)] | None = None
     clicked_at: Instant | None = None
 
 

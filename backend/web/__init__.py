@@ -3,13 +3,12 @@
 from apiflask import APIFlask
 
 from backend.web import errors, owner, public, reader, show
-from backend.web.base import blueprint, load_user
+from backend.web.base import blueprint
 
 __all__ = ["errors", "init_app", "owner", "public", "reader"]
 
 
 def init_app(app: APIFlask) -> None:
     """Register the pages and what templates may call."""
-    blueprint.before_request(load_user)
     app.register_blueprint(blueprint)
     show.init_app(app)

@@ -16,6 +16,7 @@ blueprint = APIBlueprint("web", __name__, enable_openapi=False)
 View = Callable[..., ResponseReturnValue]
 
 
+@blueprint.before_request
 def load_user() -> None:
     """Put the signed-in user on `g`, or None."""
     found = access.signed_in(session(), request.cookies.get(cookie_name()), now=clock())
