@@ -254,7 +254,7 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
 def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
     user = session.get_one(User, user_id)
     mail = {"to": user.email, "subject": subject, "text": text}
-    jobs.enqueue(session, "mail", f"{subject} {user.id} {now:%Y-%m-%d}", mail, now=now)
+    jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)
 
 
 _EVENTS = {

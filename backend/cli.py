@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import update_wrapper
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import click
 import sqlalchemy as sa
@@ -56,7 +56,7 @@ class Desk:
         if self.as_json:
             click.echo(json.dumps(result))
         elif isinstance(text, Table):
-            Console().print(text)
+            Console(markup=False, emoji=False).print(text)  # names of people are text
         else:
             click.echo(text or "\n".join(f"{name}: {value}" for name, value in result.items()))
 
@@ -66,8 +66,15 @@ def main() -> None:
     try:
         flattr(standalone_mode=True)
     except DomainError as refusal:
-        messages.print(str(refusal), style="red", highlight=False, markup=False, soft_wrap=True)
-        sys.exit(2 if isinstance(refusal, InvalidRequest) else 3)
+        _refuse(str(refusal), 2 if isinstance(refusal, InvalidRequest) else 3)
+    except (OSError, sa.exc.OperationalError) as error:
+        # The database, the disk or the network is not there. That is no failed check: scripts read exit 1 as one.
+        _refuse(str(getattr(error, "orig", error)).partition("\n")[0], 3)
+
+
+def _refuse(said: str, code: int) -> NoReturn:
+    messages.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(code)
 
 
 def desk(function: Callable[..., None]) -> Callable[..., None]:
@@ -375,7 +382,7 @@ def explain(desk: Desk, url: str, html: Any) -> None:
 def _parsed(line: str) -> tuple[str, str | None]:
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets without end are no JSON either
         return "", None
     url, html = (said.get("url"), said.get("html")) if isinstance(said, dict) else ("", None)
     return url if isinstance(url, str) else "", html if isinstance(html, str) else None
@@ -398,7 +405,7 @@ def settle(desk: Desk, period: str | None, dry_run: bool) -> None:
     """Settle an ended month: the oldest that is due. Run again, it answers the same."""
     terms = settlement.Terms(desk.config.currency, desk.config.fee_bps)
     if dry_run:
-        result = settlement.dry_run(desk.sessions, period, terms, now=desk.config.now())
+        desk.answer(_foretold(desk, period, terms))
     else:
         columns = (
             TextColumn("Settling"),
@@ -417,7 +424,14 @@ def settle(desk: Desk, period: str | None, dry_run: bool) -> None:
                 now=desk.config.now(),
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
-    desk.answer(result.as_json() | ({"state": "dry_run"} if dry_run and result.state != "settled" else {}))
+        desk.answer(result.as_json())
+
+
+def _foretold(desk: Desk, period: str | None, terms: settlement.Terms) -> dict[str, object]:
+    result = settlement.dry_run(desk.sessions, period, terms, now=desk.config.now())
+    with desk.sessions() as session:
+        stored = session.get(clicks.Period, result.period)
+    return result.as_json() | ({} if stored and stored.state == "settled" else {"state": "dry_run"})
 
 
 @flattr.command()

@@ -1,6 +1,6 @@
 """What happens when people, or their second thoughts, arrive at the same moment."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
 
 
@@ -17,3 +17,14 @@ def at_once(*acts):
 
     with ThreadPoolExecutor(len(acts)) as pool:
         return list(pool.map(run, acts))
+
+
+def must_wait(act, until):
+    """Start *act*, see that it waits for what only *until* brings about, and then what it returned."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(act)
+        went_ahead = wait([waiting], timeout=0.3).done
+        until()
+        result = waiting.result(timeout=20)
+    assert not went_ahead, f"it went ahead: {result}"
+    return result

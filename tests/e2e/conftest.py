@@ -27,7 +27,7 @@ def free_port():
 
 
 class Server:
-    """`flattr serve` on SQLite in dev mode, and the operator's commands; it can be stopped, and started in another month."""
+    """`flattr serve` on SQLite in dev mode, and the operator's commands; it can be stopped, and moved in time."""
 
     def __init__(self, folder, now=OCTOBER):
         self.folder, self.now, self.port, self.process = folder, now, free_port(), None
@@ -91,7 +91,8 @@ class Web:
                 web.asked.append(host + self.path)
                 title = f"Post {self.path}"
                 head = web.heads.get(host, "")
-                body = f"<!doctype html><html lang='en'><head><title>{title}</title>{head}</head><body><h1>{title}</h1></body>"
+                head = f"<title>{title}</title>{head}"
+                body = f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{title}</h1></body>"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))

@@ -187,7 +187,7 @@ def test_a_press_after_the_month_has_ended_belongs_to_the_new_one(browser, rita,
     server.go_to(NOVEMBER)
 
     rita.press(web.page(STRANGER))
-    wait_for(lambda: rita.clicks(), "the click of the new month")
+    wait_for(rita.clicks, "the click of the new month")
     assert rita.clicks()[0]["period"] == "2026-11"
     assert len(server.ask("/clicks?period=2026-10", rita.token)["clicks"]) == 1
 
