@@ -5,7 +5,7 @@ UV_COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --pyth
   --generate-hashes --no-emit-index-url --no-header
 unit_tests = $(shell find tests/extension -name '*.test.js' -o -name '*.test.mjs')
 
-.PHONY: help setup run test check demo lock clean
+.PHONY: help setup run test check demo bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -36,6 +36,10 @@ check: ## lint, types, layers, lock files
 	node_modules/.bin/biome check
 	node_modules/.bin/tsc --project .
 	node .ci/lint-extension.js
+
+bench: ## measure, one JSON object a line (docs/performance.md explains them)
+	@.ci/setup dev
+	@$(PY) -m tests.bench.bench
 
 lock: ## write the lock files anew after a change of dependencies (UPGRADE=1: newest versions)
 	@.ci/setup dev

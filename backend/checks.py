@@ -1,11 +1,12 @@
 """Looking at sites, and all that follows: claims, promises that come true, opt-outs, confirmed authors, and mail."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy.orm import Session, sessionmaker
 
 from backend import claims, clicks, fetch, jobs, limits, platforms, sites, users
@@ -14,6 +15,8 @@ from backend.claims.states import Outcome
 from backend.errors import NotFound, RateLimited
 from backend.sites import Page, Site
 from backend.users import User
+
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,14 @@ class World:
 
 def findings(site: str, wanted: list[Wanted], world: World) -> list[Finding]:
     """What a site proves now, by each method that applies to it."""
+    if platforms.is_shared(site) or sites.is_public_suffix(site):
+        return [Finding("tag", "needs_operator")]
     if platforms.is_account(site):
         return [_profile(site, world)]
     found = [_front_page(site, world)]
-    if found[0].code == "opted_out" or (found[0].code == "proved" and len(wanted) < 2):
-        return found  # nobody waits for a proof by other means
+    if found[0].code == "opted_out":
+        return found
+    # A proof by tag is not the end of it: somebody else may prove the site too, DNS proves more, a file may say none.
     found.append(_file(site, wanted, world))
     return [*found, _dns(site, wanted)] if wanted and not world.dev else found
 
@@ -68,7 +74,8 @@ def _file(site: str, wanted: list[Wanted], world: World) -> Finding:
     except fetch.FetchFailed as failure:
         return Finding("file", failure.code, evidence={"detail": str(failure)})
     if found.status != 200:
-        return Finding("file", "token_not_found", evidence=found.evidence)
+        code = "token_not_found" if 400 <= found.status < 500 else "bad_status"
+        return Finding("file", code, evidence=found.evidence)
     if len(found.body) > proof.MAX_FILE_BYTES:
         return Finding("file", "too_large", evidence=found.evidence)
     return proof.by_file(found.body, wanted, found.evidence)
@@ -95,19 +102,27 @@ def _profile(account: str, world: World) -> Finding:
 # What follows ---------------------------------------------------------------------------------------------------------
 
 
-def look(sessions: sessionmaker[Session], site_name: str, world: World, *, now: datetime) -> Outcome:
+def look(
+    sessions: sessionmaker[Session], site_name: str, world: World, *, now: datetime, asker_id: int | None = None
+) -> Outcome:
     """Look at a site and do what follows. Safe to do twice.
+
+    Args:
+        asker_id: The user who wanted to see it proven, if one did.
 
     Raises:
         NotFlattrable: The site cannot be claimed at all.
     """
-    sites.refuse_unclaimable(site_name)
     with sessions() as session:
         site = sites.find(session, site_name)
         wanted = states.wanted(session, site, now=now) if site else []
+    if not wanted:  # the operator may have approved one that nobody can claim
+        sites.refuse_unclaimable(site_name)
     found = findings(site_name, wanted, world)
     with sessions.begin() as session:
-        return record(session, site_name, found, world, now=now)
+        outcome = record(session, site_name, found, world, now=now)
+        _give_back(session, site_name, outcome, asker_id, now)
+        return outcome
 
 
 def record(session: Session, site_name: str, found: list[Finding], world: World, *, now: datetime) -> Outcome:
@@ -143,16 +158,34 @@ def ask(session: Session, user: User, text: str, world: World, *, now: datetime)
 
     Raises:
         NotFlattrable: No site that could be claimed.
-        RateLimited: More than five looks at the site, or twenty by the user, in an hour.
+        RateLimited: More than five failed looks at the site, or twenty by the user, in an hour.
     """
     name = sites.site_name(text, dev=world.dev)
     sites.refuse_unclaimable(name)
-    if not world.dev:
-        limits.use(session, f"check:{name}", 5, timedelta(hours=1), now=now)
-        limits.use(session, f"checks-of:{user.id}", 20, timedelta(hours=1), now=now)
+    if not world.dev and not jobs.is_waiting(session, "look", name):
+        # A look counts as failed until it has succeeded: so many can wait, too.
+        limits.use(session, _host_key(name), 5, _HOUR, now=now)
+        limits.use(session, _user_key(user.id), 20, _HOUR, now=now)
     states.ask(session, sites.ensure(session, name), user, now=now)
-    jobs.enqueue(session, "look", name, {"site": name}, now=now)
+    jobs.enqueue(session, "look", name, {"site": name, "asker": user.id}, now=now)
     return name
+
+
+def _give_back(session: Session, site_name: str, outcome: Outcome, asker_id: int | None, now: datetime) -> None:
+    """Looks that prove something do not count against the host, nor against who asked when it is theirs."""
+    if asker_id and outcome.code == "proved":
+        limits.give_back(session, _host_key(site_name), _HOUR, now=now)
+        mine = claims.of_user(session, session.get_one(User, asker_id))
+        if any(site.name == site_name and claim.state == "verified" for claim, site in mine):
+            limits.give_back(session, _user_key(asker_id), _HOUR, now=now)
+
+
+def _host_key(site_name: str) -> str:
+    return f"check:{site_name}"
+
+
+def _user_key(user_id: int) -> str:
+    return f"checks-of:{user_id}"
 
 
 def consider(session: Session, click: clicks.Shown, named: str | None, world: World, *, now: datetime) -> None:
@@ -164,20 +197,30 @@ def consider(session: Session, click: clicks.Shown, named: str | None, world: Wo
     site = sites.ensure(session, click.site)
     user = users.by_public_id(session, named) if named else None
     if click.owner:
-        if user and user.id != click.owner.id and claims.is_author(session, site, user):
-            jobs.enqueue(session, "page", str(click.page_id), {"page_id": click.page_id}, now=now)
-        return
+        _consider_author(session, click, site, user, world, now)
+        if user in (None, click.owner) or claims.is_held(session, site):
+            return  # else the host has an owner by DNS above only, and its own page names another
     if platforms.is_account(site.name) or platforms.is_shared(site.name) or sites.is_public_suffix(site.name):
         return
     was_seen = session.scalar(sa.select(Look.id).where(Look.site_id == site.id).limit(1))
-    if (not was_seen or user) and _within_budget(session, site.name, world, now):
+    if (not was_seen or user) and _within_budget(session, f"look:{site.name}", world, now):
         jobs.enqueue(session, "look", site.name, {"site": site.name}, now=now)
 
 
-def _within_budget(session: Session, site_name: str, world: World, now: datetime) -> bool:
+def _consider_author(
+    session: Session, click: clicks.Shown, site: Site, user: User | None, world: World, now: datetime
+) -> None:
+    """A page whose tag seems to name another author than the one known is looked at."""
+    is_new = user and user != click.owner and claims.is_author(session, site, user)
+    is_over = click.rule == "author" and user != click.owner
+    if (is_new or is_over) and _within_budget(session, f"page:{click.page_id}", world, now):
+        jobs.enqueue(session, "page", str(click.page_id), {"page_id": click.page_id}, now=now)
+
+
+def _within_budget(session: Session, key: str, world: World, now: datetime) -> bool:
     try:
         if not world.dev:
-            limits.use(session, f"look:{site_name}", 3, timedelta(hours=1), now=now)
+            limits.use(session, key, 3, _HOUR, now=now)
     except RateLimited:
         return False
     return True
@@ -191,7 +234,9 @@ def look_at_page(sessions: sessionmaker[Session], page_id: int, world: World, *,
         answer = fetch.get(url, dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed:
         return
-    found = _html_problem("tag", answer) or proof.by_tag(answer.body, answer.evidence)
+    if _html_problem("tag", answer):
+        return  # an error says nothing about who wrote the page
+    found = proof.by_tag(answer.body, answer.evidence)
     with sessions.begin() as session:
         page = session.get_one(Page, page_id)
         author = users.by_public_id(session, found.ids[0]) if found.ids else None
@@ -213,27 +258,36 @@ def enqueue_due(sessions: sessionmaker[Session], *, now: datetime) -> None:
 
 
 def _signer(world: World) -> URLSafeSerializer:
-    return URLSafeSerializer(world.secret, salt="not-me")
+    return URLSafeSerializer(world.secret, salt="not-me", signer_kwargs={"digest_method": hashlib.sha256})
 
 
 def not_me(session: Session, token: str, world: World, *, now: datetime) -> Site:
     """Somebody who was told of a claim says that it is not theirs, or not right: it ends, or is contested.
 
     Raises:
-        NotFound: The link is not one of ours, or the claim is gone.
+        NotFound: The link is not one of ours, the claim is gone, or it is none of their business any more.
     """
     try:
         claim_id, user_id = _signer(world).loads(token)
-    except BadSignature as error:
+    except BadData as error:
         raise NotFound from error
-    claim = session.get(Claim, claim_id)
-    if claim is None:
+    claim, user = session.get(Claim, claim_id), session.get(User, user_id)
+    if claim is None or user is None:
         raise NotFound
-    if claim.user_id == user_id:
-        states.give_up(session, claim, now=now)
+    site = session.get_one(Site, claim.site_id)
+    if claim.user_id == user.id:
+        give_up(session, claim, world, now=now)
+    elif user.is_operator or user.id in {other.user_id for other, _ in states.claimants_around(session, site)}:
+        follow(session, site, states.dispute(session, claim, now=now), world, now=now)
     else:
-        states.dispute(session, claim, now=now)
-    return session.get_one(Site, claim.site_id)
+        raise NotFound  # who lost a contest, or a host above, could reopen it for ever
+    return site
+
+
+def give_up(session: Session, claim: Claim, world: World, *, now: datetime) -> None:
+    """The owner ends a claim, and everybody concerned is told."""
+    site = session.get_one(Site, claim.site_id)
+    follow(session, site, states.give_up(session, claim, now=now), world, now=now)
 
 
 # Mail -----------------------------------------------------------------------------------------------------------------
@@ -241,7 +295,7 @@ def not_me(session: Session, token: str, world: World, *, now: datetime) -> Site
 
 def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, world: World, now: datetime) -> None:
     concerned = {claim.user_id} | {other.user_id for other, _ in states.claimants_around(session, site)}
-    if event == "contested":
+    if event in ("contested", "disputed"):
         concerned |= set(session.scalars(sa.select(User.id).where(User.is_operator)))
     subject, said = _EVENTS[event]
     for user_id in concerned:
@@ -254,6 +308,7 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
 def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
     user = session.get_one(User, user_id)
     mail = {"to": user.email, "subject": subject, "text": text}
+    # The person first: a job's key is cut off where it gets too long.
     jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)
 
 
@@ -277,9 +332,24 @@ _EVENTS = {
     "contested": (
         "{site} is claimed by two people",
         (
-            "Two people prove {site} now. Nobody is displaced, but new flattrs are promises for ten days. Then whoever\n"
+            "Two people prove {site} now. Nobody is displaced, but new flattrs are promises for ten days. Then who\n"
             "alone still proves it keeps it. If that is you, remove the other proof from your site: {base_url}/sites\n"
         ),
+    ),
+    "disputed": (
+        "Your claim on {site} is disputed",
+        (
+            "Somebody who holds a host above {site} says that this claim is not right. New flattrs are promises for\n"
+            "ten days; then it is looked at again, and a proof that is still there keeps it: {base_url}/sites\n"
+        ),
+    ),
+    "ended": (
+        "{site} was given up on Flattr",
+        "Your claim on {site} has ended, as you asked. What was flattred before is still yours.\n",
+    ),
+    "revoked": (
+        "Your claim on {site} was taken back",
+        "The operator took your claim on {site} back. It pays nothing more; write to them if that is wrong.\n",
     ),
     "lost": (
         "{site} is no longer yours on Flattr",

@@ -204,7 +204,9 @@ def job_handlers(config: Config, sessions: sessionmaker[Session]) -> dict[str, j
     """What the worker does for each kind of job."""
     world = checks.World(config.base_url, config.dev, config.secret_key)
     return {
-        "look": lambda job: _done(checks.look(sessions, job["site"], world, now=config.now())),
+        "look": lambda job: _done(
+            checks.look(sessions, job["site"], world, now=config.now(), asker_id=job.get("asker"))
+        ),
         "page": lambda job: checks.look_at_page(sessions, job["page_id"], world, now=config.now()),
         "mail": lambda job: mail.send(config, job["to"], job["subject"], job["text"]),
     }
@@ -353,9 +355,11 @@ def claims_approve(desk: Desk, site: str, email: str) -> None:
 @desk
 def claims_revoke(desk: Desk, site: str) -> None:
     """Take a verified claim back: it pays nothing that is not settled yet."""
-    name = sites.site_name(site, dev=desk.config.dev)
+    name, now = sites.site_name(site, dev=desk.config.dev), desk.config.now()
     with desk.sessions.begin() as session:
-        states.revoke(session, sites.ensure(session, name), now=desk.config.now())
+        revoked = sites.ensure(session, name)
+        outcome = Outcome("revoked", [("revoked", states.revoke(session, revoked, now=now))])
+        checks.follow(session, revoked, outcome, desk.world, now=now)
     desk.answer({"site": name, "state": "revoked"}, f"The claim on {name} is revoked.")
 
 

@@ -194,12 +194,16 @@ def record(session: Session, reader: User, facts: PageFacts, *, now: datetime, d
     if site.opted_out_at:
         raise OptedOut(f"{site.name} asked not to be part of Flattr.")
     page = sites.ensure_page(session, url, site, facts.title)
-    claimant = claims.owner_now(session, site, now=now)
-    owner = (session.get(User, page.author_id) if page.author_id else None) if claimant else None
-    if reader.id in (owner.id if owner else None, claimant.id if claimant and not owner else None):
+    owner = _payee(session, page, claims.owner_now(session, site, now=now))
+    if owner and owner.id == reader.id:
         raise OwnSite
     click, is_new = _insert(session, reader, page, facts.clicked_at, now)
-    return _shown(click, page, site, owner or claimant), is_new
+    return _shown(click, page, site, owner), is_new
+
+
+def _payee(session: Session, page: Page | None, claimant: User | None) -> User | None:
+    """The page's confirmed author, as long as its site has an owner who lists them; else that owner."""
+    return session.get(User, page.author_id) if page and page.author_id and claimant else claimant
 
 
 def _insert(
@@ -307,8 +311,8 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
     name = sites.site_of(url)
     site, page = sites.find(session, name), sites.find_page(session, url)
     owner = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
-    by_author = bool(owner and page and page.author_id)
-    owner = session.get(User, page.author_id) if by_author and page else owner
+    owner = _payee(session, page, owner)
+    by_author = bool(page and page.author_id)
     opted_out = bool(site and site.opted_out_at)
     rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
     period = period_of(now)
@@ -454,13 +458,15 @@ def _promised(names: Collection[str]) -> sa.Select[Site]:
 
 
 def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[Promise]:
-    return sa.select(Promise).where(
+    query = sa.select(Promise).where(
         Promise.site_id == site_id,
         Promise.joined.is_(None),
         Promise.reader_id != current.owner_id,
         Promise.made_at >= current.since,
         Promise.period >= following(period, -PROMISE_MONTHS),
     )
+    # Looks at a host and at the one above it, or a settlement, may keep the same promise at the same moment.
+    return query.order_by(Promise.reader_id, Promise.page_id).with_for_update()
 
 
 def _join(session: Session, promise: Promise, period: str, now: datetime) -> None:

@@ -5,16 +5,17 @@ The name is resolved once, every answer must be public, and that very address is
 
 import hashlib
 import http.client
+import io
 import ipaddress
 import socket
 import ssl
-import threading
 import time
 import zlib
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
+import ada_url
 import dns.exception
 import dns.resolver
 
@@ -69,7 +70,7 @@ class Fetched:
 def is_public(address: str) -> bool:
     """Whether an IP address may be dialled: unicast, and nobody's private network or tunnel into one."""
     ip = ipaddress.ip_address(address)
-    if ip.version == 6 and ip not in _UNICAST6:
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.scope_id or ip not in _UNICAST6):
         return False
     return not any(ip.version == block.version and ip in block for block in _REFUSED)
 
@@ -85,7 +86,10 @@ def front_page(site: str, *, dev: bool = False, user_agent: str = "flattr-verify
     Raises:
         FetchFailed: With the code of what went wrong.
     """
-    return get(root_of(site, dev=dev), dev=dev, user_agent=user_agent)
+    root = root_of(site, dev=dev)
+    if _checked(root, dev) != root or host_of(root) != site:
+        raise FetchFailed("refused_address", "This is not the name of a site.")
+    return get(root, dev=dev, user_agent=user_agent)
 
 
 def get(url: str, *, dev: bool = False, user_agent: str = "flattr-verify/1") -> Fetched:
@@ -116,6 +120,9 @@ def txt(name: str) -> list[str]:
     return [b"".join(record.strings).decode("utf-8", "replace") for record in _ask_dns(name, "TXT", DNS_SECONDS)]
 
 
+# What may be asked for ------------------------------------------------------------------------------------------------
+
+
 def _checked(url: str, dev: bool) -> str:
     """An address that may be asked for: what can be flattred, and nothing else.
 
@@ -123,99 +130,147 @@ def _checked(url: str, dev: bool) -> str:
         FetchFailed: It is another scheme, an IP address in some spelling, a port, a special name.
     """
     try:
-        return canonical(url, dev=dev)
-    except NotFlattrable as error:
+        return _read(url, None, dev)
+    except (NotFlattrable, ValueError) as error:
         raise FetchFailed("refused_address", str(error)) from error
 
 
 def _followed(url: str, target: str, site: str, dev: bool) -> str:
     """Where a redirect leads: only https, and only between a host and its `www.` (RULES 3.5)."""
     try:
-        there = canonical(urljoin(url, target), dev=dev)
+        there = _read(target, url, dev)
     except (NotFlattrable, ValueError) as error:
         raise FetchFailed("redirects_elsewhere", "to something that is no site") from error
-    host = urlsplit(there).netloc
-    if host.removeprefix("www.") != site.removeprefix("www.") or urlsplit(there).scheme != urlsplit(url).scheme:
+    host = host_of(there)
+    if host.removeprefix("www.") != site.removeprefix("www.") or not there.startswith(root_of(host, dev=dev)):
         raise FetchFailed("redirects_elsewhere", f"to {there[:200]}")
     return there
 
 
+def _read(url: str, base: str | None, dev: bool) -> str:
+    """An address as browsers read it: what Python's own parser makes of a backslash leads elsewhere."""
+    there = ada_url.URL(url, base=base)
+    if there.username or there.password:
+        raise NotFlattrable("An address with a user's name in it is not a page's.")
+    return canonical(there.href, dev=dev)
+
+
+# Asking ---------------------------------------------------------------------------------------------------------------
+
+
+class _Stream(io.RawIOBase):
+    """What a server sends, for `http.client` to read: until the deadline, and up to a size, however it is sent."""
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection, self._deadline, self._room = connection, deadline, MAX_RAW
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._room:
+            raise FetchFailed("too_large")
+        self._connection.settimeout(_left(self._deadline))
+        count = self._connection.recv_into(memoryview(buffer)[: self._room])
+        self._room -= count
+        return count
+
+
 def _get(url: str, hops: list[str], deadline: float, dev: bool, user_agent: str) -> tuple[Fetched, str]:
+    """One answer, and where it redirects to."""
+    address = _resolve(urlsplit(url).hostname or "", dev, deadline)[0]
+    try:
+        with _dial(address, url, deadline) as connection, _ask(connection, url, deadline, user_agent) as answer:
+            target = _target(answer)
+            content_type = _value(answer, "Content-Type").partition(";")[0].strip().lower()
+            body = b"" if target else _body(answer)
+            return Fetched(answer.status, content_type, body, list(hops), address), target
+    except TimeoutError as error:
+        raise FetchFailed("timeout") from error
+    except ssl.SSLError as error:
+        raise FetchFailed("no_https") from error
+    except (OSError, http.client.HTTPException, zlib.error, ValueError):
+        raise FetchFailed("bad_response") from None  # such an error may quote what the server sent
+
+
+def _dial(address: str, url: str, deadline: float) -> socket.socket:
     parts = urlsplit(url)
-    host, tls = parts.hostname or "", parts.scheme == "https"
-    address = _resolve(host, dev, deadline)[0]
+    tls = ssl.create_default_context() if parts.scheme == "https" else None
     try:
         raw = socket.create_connection((address, parts.port or (443 if tls else 80)), timeout=_left(deadline))
+        if not tls:
+            return raw
+        with raw:  # TLS takes it over
+            raw.settimeout(_left(deadline))
+            return tls.wrap_socket(raw, server_hostname=parts.hostname)
+    except TimeoutError:
+        raise
     except OSError as error:
-        raise FetchFailed(
-            "timeout" if isinstance(error, TimeoutError) else "no_https" if tls else "unreachable"
-        ) from error
-    # Timeouts of sockets are per read: a server that drips bytes would never reach one. This ends them all.
-    handle = raw.dup()  # TLS takes the socket itself over
-    timer = threading.Timer(_left(deadline), _hang_up, [handle])
-    timer.daemon = True
-    timer.start()
-    try:
-        with raw, ssl.create_default_context().wrap_socket(raw, server_hostname=host) if tls else raw as connection:
-            answer = _ask(connection, parts.netloc, url, hops, address, user_agent)
-            if time.monotonic() >= deadline:
-                raise TimeoutError  # what was hung up on looks like a page that ended early
-            return answer
-    except ssl.SSLError as error:
-        raise FetchFailed("timeout" if _is_over(deadline) else "no_https") from error
-    except (OSError, http.client.HTTPException, zlib.error, ValueError) as error:
-        raise FetchFailed("timeout" if _is_over(deadline) else "bad_response") from error
-    finally:
-        timer.cancel()
-        handle.close()
+        raise FetchFailed("no_https" if tls else "unreachable") from error
 
 
-def _hang_up(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is over already
-
-
-def _ask(
-    connection: socket.socket, netloc: str, url: str, hops: list[str], address: str, user_agent: str
-) -> tuple[Fetched, str]:
-    client = http.client.HTTPConnection(netloc)
+def _ask(connection: socket.socket, url: str, deadline: float, user_agent: str) -> http.client.HTTPResponse:
+    """The head of the answer. Where it contradicts itself, so that browsers may see something else, it is refused."""
+    _, _, host, path = url.split("/", 3)
+    client = http.client.HTTPConnection(host)
     client.sock = connection
-    path = url.split(netloc, 1)[1] or "/"
-    client.request(
-        "GET", path, headers={"User-Agent": user_agent, "Accept": "text/html", "Accept-Encoding": "identity"}
-    )
-    answer = client.getresponse()
-    locations = answer.headers.get_all("Location") or []
-    if answer.status in (301, 302, 303, 307, 308):
-        if len(locations) != 1 or answer.status == 303:
-            raise FetchFailed("bad_response", "a redirect without exactly one target")
-        return Fetched(answer.status, "", b"", hops, address), locations[0]
-    content_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    return Fetched(answer.status, content_type, _body(answer), list(hops), address), ""
+    connection.settimeout(_left(deadline))
+    headers = {"User-Agent": user_agent, "Accept": "text/html", "Accept-Encoding": "identity"}
+    client.request("GET", f"/{path}", headers=headers)
+    stream: Any = _Stream(connection, deadline)
+    answer = http.client.HTTPResponse(stream, method="GET")
+    answer.begin()
+    if answer.headers.defects or bool(_value(answer, "Transfer-Encoding")) != answer.chunked:
+        raise ValueError("headers that can be read in two ways")
+    if answer.chunked and answer.version == 10:
+        raise ValueError("HTTP/1.0 knows no chunks")
+    if not (_value(answer, "Content-Length") or "0").isdecimal():
+        raise ValueError("a length that is none")
+    return answer
+
+
+def _value(answer: http.client.HTTPResponse, name: str) -> str:
+    values = {value.strip() for value in answer.headers.get_all(name, [])}
+    if len(values) > 1:
+        raise ValueError(f"two different {name}")
+    return values.pop() if values else ""
+
+
+def _target(answer: http.client.HTTPResponse) -> str:
+    if answer.status not in (301, 302, 303, 307, 308):
+        return ""
+    targets = answer.headers.get_all("Location", [])
+    if len(targets) != 1 or not targets[0].strip() or answer.status == 303:
+        raise FetchFailed("bad_response", "a redirect without exactly one target")
+    return targets[0].encode("latin-1").decode("utf-8", "replace")
 
 
 def _body(answer: http.client.HTTPResponse) -> bytes:
-    encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = _value(answer, "Content-Encoding").lower() or "identity"
     if encoding == "identity":
         return answer.read(MAX_BODY)
     if encoding != "gzip":
-        raise ValueError(f"encoding {encoding[:20]} was not asked for")
-    unzip, body, seen = zlib.decompressobj(wbits=31), b"", 0
-    while len(body) < MAX_BODY and seen < MAX_RAW and (chunk := answer.read(16_384)):
-        seen += len(chunk)
+        raise ValueError("an encoding that was not asked for")
+    unzip, body = zlib.decompressobj(wbits=31), b""
+    while not unzip.eof and len(body) < MAX_BODY and (chunk := answer.read(16_384)):
         body += unzip.decompress(chunk, MAX_BODY - len(body))
     return body
 
 
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
 def _resolve(host: str, dev: bool, deadline: float) -> list[str]:
-    """The addresses of a host: all public, or it is refused altogether."""
+    """The addresses of a host, IPv4 first: all public, or it is refused altogether."""
     if dev and is_loopback(f"[{host}]" if ":" in host else host):
         return _resolve_loopback(host)
+    until = min(deadline, time.monotonic() + DNS_SECONDS)
     found: list[str] = []
     for kind in ("A", "AAAA"):
-        found += [str(answer) for answer in _ask_dns(host, kind, min(DNS_SECONDS, _left(deadline)))]
+        found += [str(answer) for answer in _ask_dns(host, kind, max(0.05, until - time.monotonic()))]
     if not found:
         raise FetchFailed("dns_failed")
     if not all(is_public(address) for address in found):
@@ -245,8 +300,7 @@ def _resolve_loopback(host: str) -> list[str]:
 
 
 def _left(deadline: float) -> float:
-    return max(0.05, deadline - time.monotonic())
-
-
-def _is_over(deadline: float) -> bool:
-    return time.monotonic() >= deadline - 0.2
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise FetchFailed("timeout")
+    return left

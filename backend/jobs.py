@@ -46,9 +46,14 @@ class Claimed:
 
 
 def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, now: datetime) -> None:
-    """Have something done soon; the same kind and key that is waiting already is enough."""
+    """Have something done soon; the same kind and key waits only once.
+
+    One that is being done right now is done again: it may have looked before what this is about happened.
+    """
     row = {"kind": kind, "key": key[:320], "payload": payload, "due_at": now, "tries": 0}
-    session.execute(insert(session, Job).on_conflict_do_nothing(index_elements=["kind", "key"]), row)
+    statement = insert(session, Job)
+    anew = {name: statement.excluded[name] for name in ("payload", "due_at", "tries")}
+    session.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=anew), row)
 
 
 def is_waiting(session: Session, kind: str, key: str) -> bool:
@@ -66,7 +71,7 @@ def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock
             log.warning("job %s %s, try %d: %s", job.kind, job.id, job.tries, type(error).__name__)
             continue
         with sessions.begin() as session:
-            session.execute(sa.delete(Job).where(Job.id == job.id))
+            session.execute(sa.delete(Job).where(Job.id == job.id, Job.tries == job.tries))
         done += 1
     return done
 

@@ -25,9 +25,7 @@ def use(session: Session, key: str, limit: int, window: timedelta, *, now: datet
     Raises:
         RateLimited: It was used *limit* times in this window already.
     """
-    seconds = int(window.total_seconds())
-    left = seconds - int(now.timestamp()) % seconds
-    since = now.replace(microsecond=0) + timedelta(seconds=left) - window
+    since, left = _window(window, now)
     row = {"key": key[:300], "since": since, "used": 1}
     statement = (
         insert(session, Rate)
@@ -36,6 +34,20 @@ def use(session: Session, key: str, limit: int, window: timedelta, *, now: datet
     )
     if (session.scalar(statement.returning(Rate.used)) or 0) > limit:
         raise RateLimited(left)
+
+
+def give_back(session: Session, key: str, window: timedelta, *, now: datetime) -> None:
+    """What was counted as a use of *key* turned out not to be one."""
+    since, _ = _window(window, now)
+    same = sa.update(Rate).where(Rate.key == key[:300], Rate.since == since, Rate.used > 0)
+    session.execute(same.values(used=Rate.used - 1))
+
+
+def _window(window: timedelta, now: datetime) -> tuple[datetime, int]:
+    """When the window around *now* began, and the seconds that are left of it."""
+    seconds = int(window.total_seconds())
+    left = seconds - int(now.timestamp()) % seconds
+    return now.replace(microsecond=0) + timedelta(seconds=left) - window, left
 
 
 def forget_old(session: Session, *, now: datetime) -> None:

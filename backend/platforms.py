@@ -2,29 +2,38 @@
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from backend.errors import NotFlattrable
-from backend.urls import canonical, host_of
+from backend.urls import canonical
 
 _DATA = json.loads(files("backend").joinpath("data/platforms.json").read_text("utf-8"))
-_FEDIVERSE = re.compile(r"/(?:web/)?@([A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?)(?:@([A-Za-z0-9.-]+))?(?:/|$)")
-_FEDIVERSE_OBJECT = re.compile(r"/users/([A-Za-z0-9_.-]+)/statuses/\d+")
+_EXACT = "[A-Za-z0-9_-]{1,64}"
+_TENANT = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_MAX_NAME, _MAX_PERSON = 255, 40  # a site's name must fit its column
+_PERSON = re.compile(
+    r"[^/]+/(?:(?:web|deck)/)?@(?P<name>[A-Za-z0-9_]+(?:[.-]+[A-Za-z0-9_]+)*?)(?:\.(?:rss|atom|json))?"
+    r"(?:@(?P<elsewhere>[\w.-]+))?(?:/.*)?",
+    re.DOTALL,
+)
+_POST = re.compile(r"[^/]+/users/(?P<name>[A-Za-z0-9_.-]+)/statuses/[0-9]+(?:/.*)?", re.DOTALL)
 
 TENANTS = frozenset(_DATA["tenants"])  # hosts below which other people live
+_SERVERS = frozenset(_DATA["servers"])
+_SHARED = frozenset(_DATA["shared"])
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What an address of an account looks like: host and path segments as patterns, perhaps a query."""
+    """What an address of an account looks like, perhaps with a query, and the site that it belongs to."""
 
-    host: re.Pattern[str]
-    segments: tuple[re.Pattern[str], ...]
+    pattern: re.Pattern[str]
     query: str
     site: str
-    is_first_segment: bool
 
 
 @dataclass(frozen=True)
@@ -37,37 +46,28 @@ class Platform:
     proof: str
 
 
-def _pattern(text: str, account: str) -> re.Pattern[str]:
-    escaped = re.escape(text).replace(r"\{account\}", f"(?P<account>{account})")
-    return re.compile(escaped.replace(r"\{exact\}", "(?P<exact>[A-Za-z0-9_-]{1,64})"), re.IGNORECASE | re.ASCII)
-
-
 def _shape(looks: str, site: str, account: str) -> Shape:
-    address, _, query = looks.partition("?")
-    host, *segments = address.split("/")
-    return Shape(
-        _pattern(host, account),
-        tuple(_pattern(segment, account) for segment in segments),
-        query.partition("=")[0],
-        site,
-        bool(segments) and segments[0] == "{account}" and not host.startswith("{"),
-    )
+    query = looks.partition("?")[2].partition("=")[0]
+    pattern = re.escape(looks)
+    for name, allowed in {"account": account, "tenant": _TENANT, "exact": _EXACT}.items():
+        pattern = pattern.replace(rf"\{{{name}\}}", f"(?P<{name}>{allowed})")
+    flags = re.IGNORECASE | re.ASCII | re.DOTALL
+    return Shape(re.compile(pattern if query else rf"{pattern}(?:/.*)?", flags), query, site)
 
 
-def _platform(rules: dict[str, object]) -> Platform:
-    account, shapes = str(rules.get("account", "[^/]+")), rules["sites"]
-    assert isinstance(shapes, dict), "`sites` maps what addresses look like to sites"
-    words = f"{rules.get('reserved', '')} {rules.get('tenants_reserved', '')}".lower().split()
-    return Platform(
-        str(rules["host"]),
-        tuple(_shape(looks, site, account) for looks, site in shapes.items()),
-        frozenset(words),
-        str(rules["proof"]),
-    )
+def _platform(rules: dict[str, Any]) -> Platform:
+    account, reserved = rules.get("account", ""), " ".join(rules.get("reserved", ()))
+    shapes = tuple(_shape(looks, site, account) for looks, site in rules["sites"].items())
+    return Platform(rules["host"], shapes, frozenset(reserved.split()), rules["proof"])
 
 
 PLATFORMS = {rules["host"]: _platform(rules) for rules in _DATA["platforms"]}
 _FOLDED = {host: rules["host"] for rules in _DATA["platforms"] for host in rules.get("fold", ())}
+_AT = PLATFORMS | {  # by every host with which an address of theirs begins; *.HOST: all just below
+    looks.partition("/")[0].replace("{tenant}", "*"): PLATFORMS[rules["host"]]
+    for rules in _DATA["platforms"]
+    for looks in rules["sites"]
+}
 
 
 def site_on_platform(host: str, path: str, query: str) -> str | None:
@@ -78,16 +78,30 @@ def site_on_platform(host: str, path: str, query: str) -> str | None:
         path: From the first slash on.
         query: Without the question mark.
     """
-    host = _FOLDED.get(host, host)
-    for platform in PLATFORMS.values():
-        if host == platform.host or any(shape.host.fullmatch(host) for shape in platform.shapes):
-            return _on(platform, host, path, query)
-    return _in_fediverse(host, path)
+    host, platform = _platform_at(host)
+    if platform:
+        return _on(platform, _address(host, path), query)
+    if shared := _shared_host(host):
+        return shared
+    found = _person(host, path)
+    if found and not found.groupdict().get("elsewhere"):
+        return f"{host}/@{found['name'].lower()}"
+    return host if host in _SERVERS else None
+
+
+def home_elsewhere(host: str, path: str) -> str | None:
+    """The address at home of somebody from another server: ``/@bob@elsewhere`` is Bob's, elsewhere."""
+    found = None if _platform_at(host)[1] or _shared_host(host) else _person(host, path)
+    home = found.groupdict().get("elsewhere") if found else None
+    try:
+        return canonical(f"https://{home}/@{found['name']}") if found and home else None
+    except NotFlattrable:
+        return None
 
 
 def is_shared(site: str) -> bool:
     """Whether a site is a host that many people share: nobody's by itself."""
-    return site in PLATFORMS or site in TENANTS
+    return site in PLATFORMS or site in TENANTS or site in _SERVERS or site in _SHARED
 
 
 def is_account(site: str) -> bool:
@@ -101,49 +115,50 @@ def proof_of(site: str) -> str:
     return platform.proof if platform else "rel_me"
 
 
-def _on(platform: Platform, host: str, path: str, query: str) -> str:
-    segments = [unquote(segment) for segment in path.strip("/").split("/")]
+def _address(host: str, path: str) -> str:
+    """Host and path, decoded; a slash or a letter that only looks like another matches nothing."""
+    segments = [unquote(segment).replace("/", "\0") for segment in path.strip("/").split("/")]
+    return "/".join([host, *(s if unicodedata.is_normalized("NFKC", s) else "\0" for s in segments)])
+
+
+def _on(platform: Platform, address: str, query: str) -> str:
     for shape in platform.shapes:
-        found = _match(shape, host, segments, query)
-        if found and not (_names_nobody(platform, shape, host, segments)):
-            return shape.site.format(account=found.get("account", "").lower(), exact=found.get("exact", ""))
-    return host if host.endswith(f".{platform.host}") and not platform.shapes else platform.host
+        found = shape.pattern.fullmatch(address + _asked(shape, query))
+        if found and not _names_nobody(platform, shape, found):
+            names = {name: text if name == "exact" else text.lower() for name, text in found.groupdict().items()}
+            return shape.site.format(**names)
+    return platform.host
 
 
-def _names_nobody(platform: Platform, shape: Shape, host: str, segments: list[str]) -> bool:
-    named = segments[0] if shape.is_first_segment else "" if shape.segments else host.partition(".")[0]
-    return named.lower() in platform.reserved
+def _asked(shape: Shape, query: str) -> str:
+    """The part of the query that names somebody; two of them name nobody."""
+    values = parse_qs(query).get(shape.query, []) if shape.query else []
+    return f"?{shape.query}={values[0]}" if len(values) == 1 else ""
 
 
-def _match(shape: Shape, host: str, segments: list[str], query: str) -> dict[str, str] | None:
-    """What the shape's patterns found in an address, by name."""
-    in_host = shape.host.fullmatch(host)
-    if not in_host or len(segments) < len(shape.segments):
+def _names_nobody(platform: Platform, shape: Shape, found: re.Match[str]) -> bool:
+    name, before = found[1], found.string[: found.start(1)]
+    home = PLATFORMS.get(shape.site.partition("/")[0], platform)  # a gist's author is somebody on github.com
+    is_reserved = name.lower() in platform.reserved or name.lower() in home.reserved
+    return len(name) > _MAX_NAME or (is_reserved and not before.endswith("@"))
+
+
+def _person(host: str, path: str) -> re.Match[str] | None:
+    """Whom an address on a server of the fediverse names."""
+    if "@" not in path and "%40" not in path and not path.startswith("/users/"):
         return None
-    found = dict(in_host.groupdict())
-    for pattern, segment in zip(shape.segments, segments, strict=False):
-        in_segment = pattern.fullmatch(segment)
-        if not in_segment:
-            return None
-        found |= in_segment.groupdict()
-    if shape.query:
-        exact = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", parse_qs(query).get(shape.query, [""])[0], re.ASCII)
-        return found | {"exact": exact[0]} if exact else None
-    return found
+    address = _address(host, path)
+    found = _PERSON.fullmatch(address) or _POST.fullmatch(address)
+    return found if found and len(found["name"]) <= _MAX_PERSON else None
 
 
-def _in_fediverse(host: str, path: str) -> str | None:
-    """``/@alice`` on any other server is Alice's there; ``/@bob@elsewhere`` is Bob's, elsewhere."""
-    found = _FEDIVERSE.match(path)
-    if found:
-        name, elsewhere = found.groups()
-        return f"{_host_named(elsewhere) or host}/@{name.lower()}"
-    found = _FEDIVERSE_OBJECT.match(path)
-    return f"{host}/@{found[1].lower()}" if found else None
+def _platform_at(host: str) -> tuple[str, Platform | None]:
+    parent = f"*.{host.partition('.')[2]}"
+    host = _FOLDED.get(host) or _FOLDED.get(parent) or host
+    return host, _AT.get(host) or _AT.get(parent)
 
 
-def _host_named(elsewhere: str | None) -> str | None:
-    try:
-        return host_of(canonical(f"https://{elsewhere}/")) if elsewhere else None
-    except NotFlattrable:
-        return None
+def _shared_host(host: str) -> str | None:
+    """The host in `shared` that this one is, or lies below."""
+    labels = host.split(".")
+    return next((above for at in range(len(labels) - 1) if (above := ".".join(labels[at:])) in _SHARED), None)

@@ -46,6 +46,8 @@ def site_of(canonical_url: str) -> str:
     while host.startswith("www.") and not is_public_suffix(host[4:]):
         host = host[4:]
     parts = urlsplit(canonical_url)
+    if home := platforms.home_elsewhere(host, parts.path):
+        return site_of(home)
     return platforms.site_on_platform(host, parts.path, parts.query) or host
 
 
@@ -58,7 +60,7 @@ def hosts_above(site: str) -> list[str]:
     host = site
     while not platforms.is_account(site) and not is_loopback(host) and "." in host:
         parent = host.partition(".")[2]
-        if is_public_suffix(parent) or is_public_suffix(host) or parent in platforms.TENANTS:
+        if is_public_suffix(parent) or is_public_suffix(host) or platforms.is_shared(parent):
             break
         above.append(parent)
         host = parent

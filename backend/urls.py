@@ -83,6 +83,8 @@ def _refuse_host(url: ada_url.URL, *, dev: bool) -> None:
         raise NotFlattrable("Numeric addresses cannot be flattred: only sites with a name.")
     if "." not in host or host.rpartition(".")[2] in _SPECIAL:
         raise NotFlattrable("This host is private to a network: nobody else could claim it.")
+    if len(host) > 253:
+        raise NotFlattrable("This host is longer than the names that exist.")
     if url.port:
         raise NotFlattrable("Sites on unusual ports cannot be flattred.")
 

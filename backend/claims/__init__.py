@@ -115,9 +115,10 @@ def stretches(claims: Iterable[Claim], *, by: datetime) -> list[Stretch]:
 
     A claim covers all clicks back to the end of somebody else's claim before it: who claims later in the month gets
     the month's earlier clicks, but never those from the time of another (DESIGN 2.4, 2.5). Clicks from when a claim
-    was in doubt are nobody's while it is.
+    was in doubt are nobody's while it is, also where somebody owns a host above.
     """
     found: list[Stretch] = []
+    doubts: list[Stretch] = []
     ends: dict[int, datetime] = {}
     proven = [claim for claim in claims if claim.verified_at and claim.verified_at < by]
     for claim in sorted(proven, key=lambda claim: (claim.verified_at, claim.id)):
@@ -126,8 +127,10 @@ def stretches(claims: Iterable[Claim], *, by: datetime) -> list[Stretch]:
         until = min(claim.doubtful_at or END, claim.ended_at or END)
         if until > since:
             found.append(Stretch(since, until, None if claim.state == "revoked" else claim.user_id))
+        if (claim.ended_at or END) > max(since, until):
+            doubts.append(Stretch(max(since, until), claim.ended_at or END, None))
         ends[claim.user_id] = claim.ended_at or END
-    return found
+    return overlay([found, doubts])
 
 
 def overlay(levels: Iterable[list[Stretch]]) -> list[Stretch]:
@@ -137,8 +140,20 @@ def overlay(levels: Iterable[list[Stretch]]) -> list[Stretch]:
         edges = sorted({BEGINNING, END} | {edge for s in (*merged, *level) for edge in (s.since, s.until)})
         spans = pairwise(edges)
         pieces = [(since, until, _at(merged, since) or _at(level, since)) for since, until in spans]
-        merged = [Stretch(since, until, stretch.owner_id) for since, until, stretch in pieces if stretch]
+        merged = _joined(Stretch(since, until, stretch.owner_id) for since, until, stretch in pieces if stretch)
     return merged
+
+
+def _joined(pieces: Iterable[Stretch]) -> list[Stretch]:
+    """Pieces of the same owner that follow each other are one."""
+    joined: list[Stretch] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last and (last.until, last.owner_id) == (piece.since, piece.owner_id):
+            joined[-1] = Stretch(last.since, piece.until, piece.owner_id)
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _at(found: Iterable[Stretch], instant: datetime) -> Stretch | None:
@@ -193,6 +208,12 @@ def rule_for(site: str, owner_id: int | None, *, opted_out: bool = False, by_aut
     if owner_id:
         return "author" if by_author else "claimed"
     return "promise_account" if platforms.is_account(site) else "promise_host"
+
+
+def is_held(session: Session, site: Site) -> bool:
+    """Whether there is an open claim on the site itself that was proven, in doubt or not."""
+    held = sa.select(Claim.id).where(Claim.site_id == site.id, Claim.state.in_(HOLDING), Claim.verified_at.is_not(None))
+    return session.scalar(held.limit(1)) is not None
 
 
 # Authors --------------------------------------------------------------------------------------------------------------

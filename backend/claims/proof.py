@@ -1,10 +1,11 @@
 """What proves control over a site, read out of what was fetched: pure functions (RULES 3.1 to 3.4)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+import ada_url
 from justhtml import JustHTML
 
 TAG = "flattr:id"
@@ -14,6 +15,7 @@ MAX_FILE_BYTES = 1024
 FILE_PATH = "/.well-known/flattr-site-verification.txt"
 TXT_NAME = "_flattr-challenge"
 _LINE = "flattr-site-verification="
+_USER_PAGE = re.compile(r"/u/([0-9a-z]{12})/?")
 _SPACE = " \t\n\f\r"
 
 ADVICE = {
@@ -25,9 +27,10 @@ ADVICE = {
     "unknown_id": "The tag's id belongs to nobody here. Copy your tag from this page again.",
     "token_not_found": "The verification line was not found. It changes every 30 days: copy it again.",
     "no_link": "The profile has no rel=me link to your page here. Add it where it names your website.",
+    "revoked": "The operator took this claim back. Write to them with what shows that the site is yours.",
     "contested": "Somebody else proves this site too. Whoever alone still proves it in ten days keeps it.",
     "needs_operator": "Accounts there cannot prove themselves. Write to the operator with what shows it is yours.",
-    "nul_byte": "The page contains NUL bytes, so browsers disagree about it. Serve it as plain UTF-8.",
+    "nul_byte": "The page contains NUL or escape bytes, so browsers disagree about it. Serve it as plain UTF-8.",
     "not_html": "The page is not served as text/html.",
     "bad_status": "The page did not answer with status 200.",
     "redirects_elsewhere": "The site redirects to another one. Claim that one.",
@@ -76,7 +79,7 @@ def ids_in_head(html: str | bytes) -> list[str]:
 
 def by_tag(html: bytes, evidence: dict[str, Any]) -> Finding:
     """What a front page's tags prove: exactly one distinct id among them."""
-    if b"\0" in html:
+    if b"\0" in html or b"\x1b" in html:  # escapes of ISO-2022-JP hide text that other parsers take for tags
         return Finding("tag", "nul_byte", evidence=evidence)
     ids = ids_in_head(html)
     distinct = {content.strip(_SPACE) for content in ids} - {""}
@@ -91,7 +94,7 @@ def by_tag(html: bytes, evidence: dict[str, Any]) -> Finding:
 
 def by_file(body: bytes, wanted: Iterable[Wanted], evidence: dict[str, Any]) -> Finding:
     """What the verification file proves: a whole line with a claim's token, or ``none``."""
-    lines = {line.strip() for line in body.decode("utf-8", "replace").splitlines()}
+    lines = {line.strip() for line in body.decode("utf-8-sig", "replace").splitlines()}
     if OPT_OUT in lines:
         return Finding("file", "opted_out", evidence=evidence)
     return _by_token("file", lines, wanted, evidence)
@@ -115,8 +118,8 @@ def token_line(token: str) -> str:
 
 def by_rel_me(html: bytes, base_url: str, evidence: dict[str, Any]) -> Finding:
     """What a profile's rel=me links prove: those that lead to a user's page here, ``BASE/u/ID``."""
-    document = JustHTML(html[: 4 * MAX_HEAD_BYTES], sanitize=False)
-    links = [node for name in ("a", "link") for node in document.query(name)]
+    document = JustHTML(html[:MAX_HEAD_BYTES], sanitize=False)
+    links = [node for name in ("a", "link") for node in document.query(name) if _is_html(node)]
     attributes = [link.attrs or {} for link in links]
     mine = [found.get("href") or "" for found in attributes if "me" in (found.get("rel") or "").lower().split()]
     ids = {public_id for href in mine if (public_id := _user_page(href, base_url))}
@@ -126,9 +129,14 @@ def by_rel_me(html: bytes, base_url: str, evidence: dict[str, Any]) -> Finding:
 
 
 def _user_page(href: str, base_url: str) -> str | None:
-    there, here = urlsplit(href.strip()), urlsplit(base_url)
-    at_home = (there.scheme, there.netloc.lower()) == (here.scheme, here.netloc.lower())
-    return there.path.removeprefix("/u/").rstrip("/") if at_home and there.path.startswith("/u/") else None
+    """The id in the address of a user's page, read as browsers do: nothing else may look like one."""
+    try:
+        there = ada_url.URL(href)
+    except (ValueError, UnicodeEncodeError):
+        return None
+    at_home = there.origin == ada_url.URL(base_url).origin and not there.username and not there.password
+    found = _USER_PAGE.fullmatch(there.pathname)
+    return found[1] if at_home and found else None
 
 
 def _is_html(node: Any) -> bool:

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import sites, users
-from backend.claims import HOLDING, OPEN, Claim, Finding, Look, NoSuchClaim, SiteTaken, Wanted
+from backend.claims import HOLDING, OPEN, Author, Claim, Finding, Look, NoSuchClaim, SiteTaken, Wanted
 from backend.db import insert
-from backend.sites import Site
+from backend.sites import Page, Site
 from backend.users import User, new_id
 
 TOKEN_LIFE = timedelta(days=30)
@@ -20,6 +20,8 @@ RECHECK_DAYS, JITTER_DAYS = 30, 3
 RETRIES = [timedelta(hours=hours) for hours in (1, 6, 24, 72)]
 LAPSES_AFTER = timedelta(days=30)
 CONTEST_LASTS = timedelta(days=10)
+_WORTH = ("file", "tag", "rel_me", "dns")
+_READ = {"tag": ("proved", "no_tag", "two_ids"), "file": ("proved", "token_not_found")}
 
 
 @dataclass
@@ -37,20 +39,20 @@ class Outcome:
 
 def record(session: Session, site: Site, findings: Collection[Finding], *, now: datetime) -> Outcome:
     """Write down what a look saw, and do what follows."""
+    site = _alone(session, site)
     for found in findings:
         look = {"site_id": site.id, "at": now, "method": found.method, "code": found.code, "evidence": found.evidence}
         session.execute(sa.insert(Look), [look])
-    _note_opt_out(site, findings, now)
+    _note_opt_out(session, site, findings, now)
     if site.opted_out_at:
+        session.flush()
         return Outcome("opted_out")
-    provers = {
-        user.id: found.method
-        for found in reversed(list(findings))
-        for user in filter(None, (users.by_public_id(session, named) for named in found.ids))
-    }
-    outcome = Outcome(_code(findings, provers))
+    named = _named(session, findings)
+    revoked = set(session.scalars(sa.select(Claim.user_id).where(Claim.site_id == site.id, Claim.state == "revoked")))
+    provers = {user_id: method for user_id, method in named.items() if user_id not in revoked}
+    outcome = Outcome("proved" if provers else "revoked" if named else _failure(findings))
     gone = any(found.code == "no_such_host" for found in findings)
-    holder = session.scalar(_claims(site, HOLDING).where(Claim.verified_at.is_not(None)).with_for_update())
+    holder = session.scalar(_claims(site, HOLDING).where(Claim.verified_at.is_not(None)))
     if holder is None:
         _begin(session, site, provers, outcome, now)
     else:
@@ -59,65 +61,122 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
     return outcome
 
 
-def _note_opt_out(site: Site, findings: Iterable[Finding], now: datetime) -> None:
-    """The marker counts while it is there; only a front page that was read can take it away again."""
+def _alone(session: Session, site: Site) -> Site:
+    """Who decides about a site's claims does so alone: two looks at once would see each other's half."""
+    query = sa.select(Site).where(Site.id == site.id).with_for_update(key_share=True)
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _note_opt_out(session: Session, site: Site, findings: Iterable[Finding], now: datetime) -> None:
+    """The marker counts until it is seen gone from where it was: what could not be read takes nothing away."""
     codes = {found.method: found.code for found in findings}
     if "opted_out" in codes.values():
         site.opted_out_at = site.opted_out_at or now
-    elif codes.get("tag") in ("proved", "no_tag", "two_ids"):
-        site.opted_out_at = None
+    elif site.opted_out_at:
+        said = sa.select(Look.method).where(Look.site_id == site.id, Look.code == "opted_out")
+        where = set(session.scalars(said.where(Look.at >= site.opted_out_at))) or {"tag"}
+        if all(codes.get(method) in _READ[method] for method in where):
+            site.opted_out_at = None
 
 
-def _code(findings: Iterable[Finding], provers: Collection[int]) -> str:
-    if provers:
-        return "proved"
+def _named(session: Session, findings: Iterable[Finding]) -> dict[int, str]:
+    """The users whom a look found, each with the method that is worth most: DNS covers the hosts below too."""
+    by_worth = sorted(findings, key=lambda found: _WORTH.index(found.method))
+    return {
+        user.id: found.method
+        for found in by_worth
+        for user in filter(None, (users.by_public_id(session, named) for named in found.ids))
+    }
+
+
+def _failure(findings: Iterable[Finding]) -> str:
     failures = [found.code for found in findings if found.code != "token_not_found"] or ["token_not_found"]
     return "unknown_id" if failures[0] == "proved" else failures[0]
 
 
 def _begin(session: Session, site: Site, provers: dict[int, str], outcome: Outcome, now: datetime) -> None:
-    """Nobody holds the site: whoever alone proves it gets it; two at once are for the operator to sort out."""
+    """Nobody holds the site: whoever alone proves it gets it. When several do, the operator decides."""
+    for claim in session.scalars(_claims(site, ("contested",))).all():
+        claim.next_check_at = now + timedelta(days=1)
+        if claim.user_id not in provers and (provers or now >= (claim.doubtful_at or now) + LAPSES_AFTER):
+            _end(session, claim, "ended", now)
+            outcome.events.append(("lost", claim))
     if len(provers) > 1:
-        outcome.code = "contested"
-        return
-    for user_id, method in provers.items():
-        _verify(session, site, user_id, method, outcome, now)
+        for claim in _oppose(session, site, provers, outcome, now):
+            claim.next_check_at = now + timedelta(days=1)
+    else:
+        for user_id, method in provers.items():
+            _verify(session, site, user_id, method, outcome, now)
 
 
 def _review(
     session: Session, site: Site, holder: Claim, provers: dict[int, str], outcome: Outcome, now: datetime, *, gone: bool
 ) -> None:
     """Somebody holds the site: are they still the one, and the only one?"""
-    rivals = {user_id: method for user_id, method in provers.items() if user_id != holder.user_id}
-    if holder.state == "contested" and holder.doubtful_at and now < holder.doubtful_at + CONTEST_LASTS:
+    rivals = _rivals(session, site, holder, provers)
+    known = {claim.user_id for claim in session.scalars(_claims(site, ("contested",)))}
+    if rivals.keys() - known:
+        _contest(session, site, holder, rivals, outcome, now)
+    elif holder.state == "contested" and holder.next_check_at and now < holder.next_check_at:
         outcome.code = "contested"
     elif holder.state == "contested":
-        _decide(session, site, holder, holder.user_id in provers, rivals, outcome, now)
-    elif rivals:
-        _contest(session, site, holder, rivals, outcome, now)
+        _decide(session, site, holder, provers, rivals, outcome, now)
     elif holder.user_id in provers:
-        _confirm(holder, provers[holder.user_id], outcome, now)
+        _confirm(session, holder, provers[holder.user_id], outcome, now)
     elif holder.method != "operator":
-        _doubt(holder, outcome, now, gone=gone)
+        _doubt(session, holder, outcome, now, gone=gone)
+
+
+def _rivals(session: Session, site: Site, holder: Claim, provers: dict[int, str]) -> dict[int, str]:
+    """Who else proves the site; not those against whom the operator decided when this holder got it."""
+    lost = (
+        sa.select(Claim.user_id)
+        .join(Look, sa.and_(Look.site_id == Claim.site_id, Look.at == Claim.ended_at))
+        .where(Claim.site_id == site.id, Look.method == "operator", Look.at >= holder.verified_at)
+    )
+    left_out = {holder.user_id, *session.scalars(lost)}
+    return {user_id: method for user_id, method in provers.items() if user_id not in left_out}
+
+
+def _prove(session: Session, claim: Claim, method: str, now: datetime) -> None:
+    """A claim stands, or stands again.
+
+    The time before is kept as a claim of its own when it was in doubt or reached other hosts (DNS): months that ended
+    meanwhile stay as they were (DESIGN 2.3), and hosts below keep what they had.
+    """
+    if claim.verified_at and (claim.doubtful_at or (claim.method != method and "dns" in (claim.method, method))):
+        kept = ("site_id", "user_id", "method", "token", "token_at", "created_at", "verified_at", "proved_at", "failed")
+        before = {name: getattr(claim, name) for name in (*kept, "doubtful_at")}
+        session.add(Claim(**before, state="ended", ended_at=now))
+        claim.verified_at = now
+    claim.state, claim.method, claim.doubtful_at, claim.failed = "verified", method, None, 0
+    claim.verified_at, claim.proved_at = claim.verified_at or now, now
 
 
 def _verify(session: Session, site: Site, user_id: int, method: str, outcome: Outcome, now: datetime) -> None:
     claim = ask(session, site, session.get_one(User, user_id), now=now)
-    claim.state, claim.method, claim.doubtful_at, claim.failed = "verified", method, None, 0
-    claim.verified_at, claim.proved_at, claim.next_check_at = claim.verified_at or now, now, now + FIRST_RECHECK
+    _prove(session, claim, method, now)
+    claim.next_check_at = None if method == "operator" else now + FIRST_RECHECK
     outcome.events.append(("verified", claim))
 
 
-def _confirm(claim: Claim, method: str, outcome: Outcome, now: datetime) -> None:
-    if claim.state == "lapsing":
+def _confirm(session: Session, claim: Claim, method: str, outcome: Outcome, now: datetime) -> None:
+    if claim.doubtful_at:
         outcome.events.append(("restored", claim))
-    claim.state, claim.method, claim.doubtful_at, claim.failed, claim.proved_at = "verified", method, None, 0, now
+    elif method == "dns" and claim.method != "dns":
+        outcome.events.append(("verified", claim))  # promises to hosts below come true
+    _prove(session, claim, method, now)
     jitter = Random(f"{claim.id} {now:%Y-%m-%d}").uniform(-JITTER_DAYS, JITTER_DAYS)  # noqa: S311 - spreads load only
-    claim.next_check_at = now + timedelta(days=RECHECK_DAYS + jitter)
+    claim.next_check_at = None if method == "operator" else now + timedelta(days=RECHECK_DAYS + jitter)
 
 
-def _doubt(claim: Claim, outcome: Outcome, now: datetime, *, gone: bool) -> None:
-    """Proof was not found: try again, then lapse. A name that is gone may be somebody else's tomorrow."""
+def _doubt(session: Session, claim: Claim, outcome: Outcome, now: datetime, *, gone: bool) -> None:
+    """Proof was not found: try again, then lapse. A name that is gone may be somebody else's tomorrow.
+
+    Only tries that are due count: whoever asks for a look again and again would make an hour's outage five failures.
+    """
+    if claim.failed and not gone and claim.next_check_at and now < claim.next_check_at:
+        return
     claim.failed += 1
     if claim.state == "verified" and (gone or claim.failed > len(RETRIES)):
         claim.state, claim.doubtful_at = "lapsing", now
@@ -125,7 +184,7 @@ def _doubt(claim: Claim, outcome: Outcome, now: datetime, *, gone: bool) -> None
     if claim.state == "verified":
         claim.next_check_at = now + RETRIES[claim.failed - 1]
     elif claim.doubtful_at and now >= claim.doubtful_at + LAPSES_AFTER:
-        _end(claim, "lapsed", now)
+        _end(session, claim, "lapsed", now)
         outcome.events.append(("lapsed", claim))
     else:
         claim.next_check_at = now + timedelta(days=1)
@@ -134,49 +193,60 @@ def _doubt(claim: Claim, outcome: Outcome, now: datetime, *, gone: bool) -> None
 def _contest(
     session: Session, site: Site, holder: Claim, rivals: dict[int, str], outcome: Outcome, now: datetime
 ) -> None:
-    """A second user proves the site: nobody is displaced; new clicks are promises until it is decided."""
-    outcome.code = "contested"
+    """Another user proves the site: nobody is displaced; new clicks are promises until it is decided."""
     holder.state, holder.doubtful_at, holder.next_check_at = "contested", holder.doubtful_at or now, now + CONTEST_LASTS
     outcome.events.append(("contested", holder))
-    for user_id, method in rivals.items():
-        rival = ask(session, site, session.get_one(User, user_id), now=now)
-        rival.state, rival.method, rival.doubtful_at = "contested", method, now
-        outcome.events.append(("contested", rival))
+    _oppose(session, site, rivals, outcome, now)
+
+
+def _oppose(session: Session, site: Site, provers: dict[int, str], outcome: Outcome, now: datetime) -> list[Claim]:
+    """The contested claims of those who prove a site that is not, or not only, theirs."""
+    outcome.code = "contested"
+    claims = [ask(session, site, session.get_one(User, user_id), now=now) for user_id in provers]
+    for claim in claims:
+        if claim.state != "contested":
+            claim.state, claim.method, claim.doubtful_at = "contested", provers[claim.user_id], now
+            outcome.events.append(("contested", claim))
+    return claims
 
 
 def _decide(
     session: Session,
     site: Site,
     holder: Claim,
-    still: bool,
+    provers: dict[int, str],
     rivals: dict[int, str],
     outcome: Outcome,
     now: datetime,
 ) -> None:
     """Ten days later: who alone still proves the site keeps it. When several do, the operator decides."""
     holder.next_check_at = now + timedelta(days=1)
+    still = holder.user_id in provers or holder.method == "operator"  # the operator's word stands until taken back
     if len(rivals) + still > 1:
         outcome.code = "contested"
         return
-    losers = session.scalars(_claims(site, ("contested",)).where(Claim.id != holder.id)).all()
-    for loser in losers:
+    for loser in session.scalars(_claims(site, ("contested",)).where(Claim.id != holder.id)).all():
         if loser.user_id not in rivals:
-            _end(loser, "ended", now)
+            _end(session, loser, "ended", now)
             outcome.events.append(("lost", loser))
     if rivals:
-        _end(holder, "ended", now)
+        _end(session, holder, "ended", now)
         outcome.events.append(("lost", holder))
         session.flush()
         _verify(session, site, *next(iter(rivals.items())), outcome, now)
     elif still:
-        holder.state, holder.doubtful_at, holder.proved_at, holder.failed = "verified", None, now, 0
-        outcome.events.append(("restored", holder))
+        _confirm(session, holder, provers.get(holder.user_id, holder.method), outcome, now)
     else:
         holder.state = "lapsing"
         outcome.events.append(("lapsing", holder))
 
 
-def _end(claim: Claim, state: str, now: datetime) -> None:
+def _end(session: Session, claim: Claim, state: str, now: datetime) -> None:
+    """A claim is over. The authors whom its user listed are not the next claimant's."""
+    if claim.verified_at:
+        session.execute(sa.delete(Author).where(Author.site_id == claim.site_id))
+        pages = sa.update(Page).where(Page.site_id == claim.site_id, Page.author_id.is_not(None))
+        session.execute(pages.values(author_id=None))
     claim.state, claim.ended_at, claim.next_check_at = state, now, None
 
 
@@ -185,13 +255,19 @@ def _end(claim: Claim, state: str, now: datetime) -> None:
 
 def ask(session: Session, site: Site, user: User, *, now: datetime) -> Claim:
     """The user's open claim on a site; a pending one, with a token that is fresh, until proof is found."""
+    _alone(session, site)
     row = {"site_id": site.id, "user_id": user.id, "state": "pending", "method": "tag", "created_at": now}
     row |= {"token": new_id(26), "token_at": now, "failed": 0}
     session.execute(insert(session, Claim).on_conflict_do_nothing(), row)
     claim = session.scalars(_claims(site, OPEN).where(Claim.user_id == user.id)).one()
-    if claim.token_at < now - TOKEN_LIFE and claim.state == "pending":
+    if is_stale(claim, now=now):
         claim.token, claim.token_at = new_id(26), now
     return claim
+
+
+def is_stale(claim: Claim, *, now: datetime) -> bool:
+    """Whether a claim's token is too old to prove it for the first time (RULES 3.3)."""
+    return claim.state == "pending" and claim.token_at <= now - TOKEN_LIFE
 
 
 def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outcome:
@@ -201,63 +277,98 @@ def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outco
         SiteTaken: Another user's claim is verified, and nobody contests it.
     """
     outcome = Outcome("proved")
+    _alone(session, site)
     others = session.scalars(_claims(site, HOLDING).where(Claim.user_id != user.id)).all()
     if any(other.state == "verified" for other in others):
         raise SiteTaken
+    evidence = {"ids": [user.public_id]}
+    look = {"site_id": site.id, "at": now, "method": "operator", "code": "proved", "evidence": evidence}
+    session.execute(sa.insert(Look), [look])
     for other in others:
-        _end(other, "ended", now)
+        _end(session, other, "ended", now)
         outcome.events.append(("lost", other))
     session.flush()
-    _verify(session, site, user.id, "operator", outcome, now)
-    outcome.events[-1][1].next_check_at = None
+    claim = ask(session, site, user, now=now)
+    # Who proved it by DNS keeps the hosts below: the operator only said that the proof is right.
+    method = "dns" if claim.method == "dns" and claim.state != "pending" else "operator"
+    _verify(session, site, user.id, method, outcome, now)
     session.flush()
     return outcome
 
 
 def revoke(session: Session, site: Site, *, now: datetime) -> Claim:
-    """The operator takes a claim back: it pays nothing that is not settled yet.
+    """The operator takes back the last claim that was proven, also one that its user gave up before.
+
+    It pays nothing that is not settled yet, and its user gets the site again by the operator's approval only.
 
     Raises:
         NoSuchClaim: The site has no claim that was proven.
     """
-    claim = session.scalar(_claims(site, HOLDING).where(Claim.verified_at.is_not(None)))
-    if claim is None:
+    _alone(session, site)
+    proven = sa.select(Claim).where(Claim.site_id == site.id, Claim.verified_at.is_not(None))
+    claim = session.scalar(proven.order_by(Claim.ended_at.is_not(None), Claim.ended_at.desc(), Claim.id).limit(1))
+    if claim is None or claim.state == "revoked":
         raise NoSuchClaim(f"Nobody's claim on {site.name} is verified.")
-    _end(claim, "revoked", now)
+    if claim.ended_at is None:
+        _end(session, claim, "revoked", now)
+        _free(session, site, now)
+    for earlier in session.scalars(proven.where(Claim.user_id == claim.user_id)):
+        earlier.state = "revoked"
     session.flush()
     return claim
 
 
-def give_up(session: Session, claim: Claim, *, now: datetime) -> None:
+def give_up(session: Session, claim: Claim, *, now: datetime) -> Outcome:
     """The owner ends a claim; one never proven just goes. Clicks from before are still theirs."""
-    if claim.verified_at is None:
+    outcome = Outcome("ended")
+    site = _alone(session, session.get_one(Site, claim.site_id))
+    session.refresh(claim)
+    if claim.state == "pending":
         session.delete(claim)
     elif claim.ended_at is None:
-        _end(claim, "ended", now)
+        _end(session, claim, "ended", now)
+        outcome.events.append(("ended", claim))
+        _free(session, site, now)
     session.flush()
+    return outcome
 
 
-def dispute(session: Session, claim: Claim, *, now: datetime) -> None:
+def _free(session: Session, site: Site, now: datetime) -> None:
+    """Who contests a site that nobody holds any more is looked at soon."""
+    session.flush()
+    for claim in session.scalars(_claims(site, ("contested",))):
+        claim.next_check_at = claim.next_check_at or now
+
+
+def dispute(session: Session, claim: Claim, *, now: datetime) -> Outcome:
     """Someone who holds a host above says that this claim is not right: new clicks are promises until it is decided."""
+    outcome = Outcome("contested")
+    _alone(session, session.get_one(Site, claim.site_id))
+    session.refresh(claim)
     if claim.state in ("verified", "lapsing"):
         claim.state, claim.doubtful_at = "contested", claim.doubtful_at or now
         claim.next_check_at = now + CONTEST_LASTS
+        outcome.events.append(("disputed", claim))
     session.flush()
+    return outcome
 
 
 def wanted(session: Session, site: Site, *, now: datetime) -> list[Wanted]:
     """The open claims on a site with the tokens that may prove them."""
     query = sa.select(User.public_id, Claim.token).join(Claim, Claim.user_id == User.id)
-    alive = sa.or_(Claim.verified_at.is_not(None), Claim.token_at > now - TOKEN_LIFE)
+    alive = sa.or_(Claim.state != "pending", Claim.token_at > now - TOKEN_LIFE)
     return [
         Wanted(*row) for row in session.execute(query.where(Claim.site_id == site.id, Claim.ended_at.is_(None), alive))
     ]
 
 
 def due(session: Session, *, now: datetime) -> list[str]:
-    """The sites whose claims have to be looked at again."""
-    query = sa.select(Site.name).join(Claim, Claim.site_id == Site.id).where(Claim.next_check_at <= now)
-    return list(session.scalars(query.where(Claim.ended_at.is_(None)).distinct().limit(100)))
+    """The sites to look at again: for their claims, or because they took no part a month ago."""
+    waits = sa.exists().where(Claim.site_id == Site.id, Claim.next_check_at <= now, Claim.ended_at.is_(None))
+    seen = sa.exists().where(Look.site_id == Site.id, Look.at > now - timedelta(days=RECHECK_DAYS))
+    opted_out = Site.opted_out_at.is_not(None)
+    query = sa.select(Site.name).where(sa.or_(~opted_out & waits, opted_out & ~seen))
+    return list(session.scalars(query.limit(100)))
 
 
 def claimants_around(session: Session, site: Site) -> list[tuple[Claim, Site]]:

@@ -36,8 +36,6 @@ def check_site() -> ResponseReturnValue:
 def site(claim_id: int) -> ResponseReturnValue:
     """One claim: each check with what it saw, and what to do next."""
     claim, of = _mine(claim_id)
-    if claim.state == "pending":
-        states.ask(session(), of, user(), now=clock())  # a token that is too old is made anew
     return render_template(
         "owner/site.html",
         claim=claim,
@@ -48,11 +46,11 @@ def site(claim_id: int) -> ResponseReturnValue:
         advice=claims.ADVICE,
         is_account=platforms.is_account(of.name),
         by_operator=platforms.is_account(of.name) and platforms.proof_of(of.name) == "operator",
-        token_line=proof.token_line(claim.token),
+        token_line=None if states.is_stale(claim, now=clock()) else proof.token_line(claim.token),
         file_path=proof.FILE_PATH,
         txt_name=f"{proof.TXT_NAME}.{of.name}",
         my_page=f"{config().base_url}/u/{user().public_id}",
-        decided_at=claim.doubtful_at and claim.doubtful_at + states.CONTEST_LASTS,
+        decided_at=claim.next_check_at or (claim.doubtful_at and claim.doubtful_at + states.CONTEST_LASTS),
         lapses_at=claim.doubtful_at and claim.doubtful_at + states.LAPSES_AFTER,
     )
 
@@ -62,7 +60,7 @@ def site(claim_id: int) -> ResponseReturnValue:
 def give_up(claim_id: int) -> ResponseReturnValue:
     """End a claim."""
     claim, of = _mine(claim_id)
-    states.give_up(session(), claim, now=clock())
+    checks.give_up(session(), claim, world(), now=clock())
     session().commit()
     flash(f"{of.name} is no longer yours here. Its flattrs from before still are.")
     return back_to("/sites")
