@@ -51,8 +51,16 @@ def findings(site: str, wanted: list[Wanted], world: World) -> list[Finding]:
 
 
 def _front_page(site: str, world: World) -> Finding:
+    found = _tag_at(site, world)
+    if found.code not in ("no_such_host", "dns_failed") or world.dev:
+        return found
+    at_www = _tag_at(f"www.{site}", world)  # the same site; some exist under this name only
+    return found if at_www.code in ("no_such_host", "dns_failed") else at_www
+
+
+def _tag_at(host: str, world: World) -> Finding:
     try:
-        page = fetch.front_page(site, dev=world.dev, user_agent=world.user_agent)
+        page = fetch.front_page(host, dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed as failure:
         return Finding("tag", failure.code, evidence={"detail": str(failure)})
     return _html_problem("tag", page) or proof.by_tag(page.body, page.evidence)

@@ -8,6 +8,7 @@ import csv
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -145,6 +146,8 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
     on_sqlite = desk.sessions.kw["bind"].dialect.name == "sqlite"
     if on_sqlite and (workers or 1) > 1:
         raise click.UsageError("SQLite is served by one process: leave --workers out, or use PostgreSQL.")
+    if not is_free(host, port):
+        raise click.UsageError(f"Port {port} of {host} is in use: another --port, or end what uses it.")
     os.environ.setdefault("FLATTR_BASE_URL", f"http://{host}:{port}")
     messages.print(f"Flattr serves at {os.environ['FLATTR_BASE_URL']} (Ctrl+C ends it)", highlight=False)
     server = Granian(
@@ -161,6 +164,15 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
     if on_sqlite:
         threading.Thread(target=_keep_worker_running, daemon=True).start()
     server.serve()
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return True
+    except OSError:
+        return False
 
 
 def _keep_worker_running() -> None:
@@ -313,7 +325,12 @@ def claims_check(desk: Desk, site: str) -> None:
     """Look at a site now and record what it proves; exit 1 when that is nothing."""
     name = sites.site_name(site, dev=desk.config.dev)
     outcome = checks.look(desk.sessions, name, desk.world, now=desk.config.now())
-    advice = claims.ADVICE[outcome.code]
+    with desk.sessions() as session:
+        looks = claims.latest_looks(session, sites.ensure(session, name))
+    details = [
+        str(look.evidence["detail"]) for look in looks if look.code == outcome.code and "detail" in look.evidence
+    ]
+    advice = " ".join([claims.ADVICE[outcome.code], *(f"({detail})" for detail in details if detail != outcome.code)])
     desk.answer({"site": name, "code": outcome.code, "detail": advice}, f"{name}: {advice}")
     sys.exit(0 if outcome.code == "proved" else 1)
 

@@ -1,6 +1,5 @@
 """Try Flattr without a site of your own: two worked months in the terminal, or a server with a small blog beside it."""
 
-import socket
 import sys
 import tempfile
 import threading
@@ -164,7 +163,7 @@ POSTS = {
 def serve(port: int) -> None:
     """Serve Flattr in dev mode, with a small blog on the next port."""
     for wanted in (port, port + 1):
-        if not _is_free(wanted):
+        if not cli.is_free("127.0.0.1", wanted):
             raise click.ClickException(f"Port {wanted} is in use. Try another: make run PORT={port + 10}")
     desk = cli.open_desk()
     with desk.sessions.begin() as session:
@@ -177,16 +176,6 @@ def serve(port: int) -> None:
     threading.Thread(target=blog.serve_forever, daemon=True).start()
     _print_steps(port, links)
     cli.flattr(["serve", "--port", str(port)])
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _demo_people(session: Session, now: datetime) -> Iterator[tuple[str, str]]:

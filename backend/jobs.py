@@ -43,6 +43,7 @@ class Claimed:
     kind: str
     payload: dict[str, Any]
     tries: int
+    due_at: datetime
 
 
 def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, now: datetime) -> None:
@@ -71,7 +72,7 @@ def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock
             log.warning("job %s %s, try %d: %s", job.kind, job.id, job.tries, type(error).__name__)
             continue
         with sessions.begin() as session:
-            session.execute(sa.delete(Job).where(Job.id == job.id, Job.tries == job.tries))
+            session.execute(sa.delete(Job).where(Job.id == job.id, Job.due_at == job.due_at))
         done += 1
     return done
 
@@ -85,4 +86,4 @@ def _claim(sessions: sessionmaker[Session], now: datetime) -> Claimed | None:
             return None
         job.tries += 1
         job.due_at = now + min(timedelta(seconds=30) * 2**job.tries, timedelta(hours=6))
-        return Claimed(job.id, job.kind, job.payload, job.tries)
+        return Claimed(job.id, job.kind, job.payload, job.tries, job.due_at)

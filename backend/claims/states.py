@@ -41,7 +41,8 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
     """Write down what a look saw, and do what follows."""
     site = _alone(session, site)
     for found in findings:
-        look = {"site_id": site.id, "at": now, "method": found.method, "code": found.code, "evidence": found.evidence}
+        evidence = found.evidence | {"named": [public_id[:64] for public_id in found.ids]}
+        look = {"site_id": site.id, "at": now, "method": found.method, "code": found.code, "evidence": evidence}
         session.execute(sa.insert(Look), [look])
     _note_opt_out(session, site, findings, now)
     if site.opted_out_at:
@@ -275,13 +276,16 @@ def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outco
 
     Raises:
         SiteTaken: Another user's claim is verified, and nobody contests it.
+        NotFlattrable: The site is a public suffix, which nobody can claim (RULES 3.6).
     """
+    if sites.is_public_suffix(site.name):
+        sites.refuse_unclaimable(site.name)
     outcome = Outcome("proved")
     _alone(session, site)
     others = session.scalars(_claims(site, HOLDING).where(Claim.user_id != user.id)).all()
     if any(other.state == "verified" for other in others):
         raise SiteTaken
-    evidence = {"ids": [user.public_id]}
+    evidence = {"named": [user.public_id]}
     look = {"site_id": site.id, "at": now, "method": "operator", "code": "proved", "evidence": evidence}
     session.execute(sa.insert(Look), [look])
     for other in others:

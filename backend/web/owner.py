@@ -11,7 +11,7 @@ from backend.errors import NotFound
 from backend.period import following, period_of
 from backend.sites import Site
 from backend.web.base import back_to, blueprint, signed_in, user
-from backend.web.reader import asked_period, whole_number
+from backend.web.reader import asked_period
 
 
 @blueprint.get("/sites")
@@ -83,7 +83,7 @@ def change_authors(claim_id: int) -> ResponseReturnValue:
 
 
 def _mine(claim_id: int) -> tuple[Claim, Site]:
-    claim = session().get(Claim, whole_number(str(claim_id)))
+    claim = session().get(Claim, claim_id) if claim_id < 2**63 else None
     if claim is None or claim.user_id != user().id or claim.ended_at:
         raise NotFound
     return claim, session().get_one(Site, claim.site_id)

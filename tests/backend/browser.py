@@ -64,6 +64,11 @@ class Page:
     def buttons(self):
         return [_name(button) for button in self.tree.query("button")]
 
+    @property
+    def links(self):
+        """Where links lead, by what they say."""
+        return {link.to_text().strip(): link.attrs.get("href") for link in self.tree.query("a")}
+
     def field(self, name):
         return self.tree.query(f"input[name={name}]")[0].attrs
 

@@ -98,6 +98,7 @@ def test_a_press_on_a_claimed_site_counts_and_says_for_whom(ann, town):
         "period": "2026-10",
         "clicked_at": OCTOBER_5,
         "site": "bea.example.org",
+        "shared": False,
         "owner": {"public_id": bea.public_id, "name": "Bea"},
         "rule": "claimed",
         "state": "counts",
@@ -111,6 +112,17 @@ def test_a_press_on_a_site_of_nobody_is_a_promise(ann):
     assert answer.status_code == 201
     assert (answer.json["state"], answer.json["rule"], answer.json["owner"]) == ("promise", "promise_host", None)
     assert (answer.json["title"], answer.json["clicked_at"]) == (None, OCTOBER_5)
+
+
+def test_a_page_on_a_shared_host_says_that_its_address_names_nobody(ann):
+    for url, site, shared in (
+        ("https://github.com/about", "github.com", True),
+        ("https://github.com/bea/essays", "github.com/bea", False),
+        ("https://substack.com/", "substack.com", True),
+        ("https://bea.substack.com/", "bea.substack.com", False),
+    ):
+        for answer in (ann.press(url), ann.get("/pages", query_string={"url": url})):
+            assert (answer.json["site"], answer.json["shared"]) == (site, shared), url
 
 
 def test_the_same_press_sent_again_answers_200_and_the_same(ann):
@@ -316,6 +328,7 @@ def test_a_page_says_who_would_be_paid_and_why(ann, town):
     assert asked.json == {
         "page": "https://bea.example.org/post",
         "site": "bea.example.org",
+        "shared": False,
         "owner": {"public_id": bea.public_id, "name": "Bea"},
         "rule": "claimed",
         "state": "counts",

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from backend import claims, sites
-from backend.claims import Seen
+from backend import sites
+from backend.claims import Finding, states
 from tests.backend.browser import device_of, refusal
 
 GOOD = {"url": "https://bea.example.org/", "owner_id": None}
@@ -171,7 +171,7 @@ HINTS = ["\x00", "\ud800", "none", "' OR 1=1 --", "\N{PILE OF POO}", "a" * 200, 
 
 def test_a_tag_with_any_content_is_a_hint_and_no_harm(ann, town):
     with town.sessions.begin() as session:  # a host that was looked at before is asked about the hint
-        claims.record_look(session, sites.ensure(session, "bea.example.org"), Seen("no_tag"), now=town.now)
+        states.record(session, sites.ensure(session, "bea.example.org"), [Finding("tag", "no_tag")], now=town.now)
 
     for hint in HINTS:
         answer = send(ann, GOOD | {"owner_id": hint})

@@ -127,7 +127,7 @@ def test_accounts_that_cannot_prove_themselves_wait_for_the_operator(town):
     assert owner(town, "x.com/bea") == "Bea"
 
 
-@pytest.mark.parametrize("site", ["github.com", "substack.com", "github.io", "co.uk", "org", "wordpress.com"])
+@pytest.mark.parametrize("site", ["github.com", "substack.com", "wordpress.com"])
 def test_what_many_share_cannot_be_asked_for_but_can_be_approved(town, site):
     with pytest.raises(NotFlattrable):
         ask(town, "Bea", site)
@@ -138,6 +138,13 @@ def test_what_many_share_cannot_be_asked_for_but_can_be_approved(town, site):
     approve(town, "Bea", site)
     assert owner(town, site) == "Bea"
     assert town.look(site).code == "needs_operator"
+
+
+@pytest.mark.parametrize("suffix", ["github.io", "co.uk", "org"])
+def test_a_public_suffix_cannot_even_be_approved(town, suffix):
+    with pytest.raises(NotFlattrable):
+        approve(town, "Bea", suffix)
+    assert owner(town, suffix) is None
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "[::1]", "localhost", "", "javascript:alert(1)", "a b", "x.local"])
@@ -182,8 +189,8 @@ def test_each_check_keeps_its_evidence(town):
         tag, file = claims.latest_looks(session, sites.find(session, BLOG))
         word = claims.latest_looks(session, sites.find(session, "x.com/carl"))[0]
     assert (tag.at, tag.method, tag.code, file.code) == (town.now, "tag", "proved", "token_not_found")
-    assert set(tag.evidence) == {"status", "hops", "address", "sha256", "ids"}
-    assert (word.method, word.evidence) == ("operator", {"ids": [town.people["Carl"].public_id]})
+    assert set(tag.evidence) == {"status", "hops", "address", "sha256", "ids", "named"}
+    assert (word.method, word.evidence) == ("operator", {"named": [town.people["Carl"].public_id]})
 
 
 # 3.9: no back-pay to a stranger ---------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_what_the_rules_refuse_is_exit_3_and_one_line(flattr):
         (("deposits", "add", "who@example.org", "1", "--reference", "R"), "no user"),
         (("users", "add", "ann@example.org", "--budget", "1000001"), "between nothing and a million"),
         (("claims", "revoke", "nobody.example.org"), "nobody.example.org"),
-        (("claims", "check", "co.uk"), "shared by many sites"),
+        (("claims", "check", "co.uk"), "shared by many people"),
         (("claims", "approve", "blog.example.org", "who@example.org"), "no user"),
     ):
         assert said in refused(flattr(*words, "--json")), words
@@ -290,8 +290,8 @@ def test_a_site_with_somebodys_tag_is_claimed_by_a_check(flattr, blog):
 
     ended = flattr("claims", "check", f"http://{blog.name}/post", "--json")
     assert ended.code == 0
-    assert (ended.json["site"], ended.json["code"]) == (blog.name, "verified")
-    row = {"site": blog.name, "email": "ann@example.org", "state": "verified", "method": "tag"}
+    assert (ended.json["site"], ended.json["code"]) == (blog.name, "proved")
+    row = {"site": blog.name, "email": "ann@example.org", "state": "verified", "method": "tag", "days_in_doubt": None}
     assert flattr("claims", "list", "--json").json == {"claims": [row]}
     assert "ann@example.org" in flattr("claims", "list").out
     assert flattr("explain", f"http://{blog.name}/post", "--json").json["owner"] == ann["public_id"]

@@ -125,18 +125,19 @@ def test_outside_dev_mode_this_machine_is_never_dialled(world_dns, dialled, site
 
 
 @pytest.mark.parametrize(
-    "records",
+    ("records", "code"),
     [
-        {},
-        {"A": dns.resolver.NXDOMAIN()},
-        {"A": dns.exception.Timeout()},
-        {"A": dns.resolver.NoNameservers()},
-        {"A": [PUBLIC], "AAAA": dns.resolver.NoNameservers()},
+        ({}, "dns_failed"),
+        ({"A": dns.resolver.NXDOMAIN()}, "no_such_host"),
+        ({"A": dns.exception.Timeout()}, "dns_failed"),
+        ({"A": dns.resolver.NoNameservers()}, "dns_failed"),
+        ({"A": [PUBLIC], "AAAA": dns.resolver.NoNameservers()}, "dns_failed"),
+        ({"A": [PUBLIC], "AAAA": dns.resolver.NXDOMAIN()}, "no_such_host"),
     ],
 )
-def test_a_name_that_does_not_resolve_is_not_dialled(world_dns, dialled, records):
+def test_a_name_that_does_not_resolve_is_not_dialled(world_dns, dialled, records, code):
     world_dns[0].update(records)
-    assert failure("site.example.net", dev=False) == "dns_failed"
+    assert failure("site.example.net", dev=False) == code
     assert dialled == []
 
 

@@ -42,7 +42,7 @@ def test_what_is_due_is_done_oldest_first_and_then_gone(sessions, enqueue):
     assert waiting(sessions) == ["later"]
 
 
-def test_one_of_a_kind_and_key_is_enough(sessions, enqueue):
+def test_one_of_a_kind_and_key_is_enough_and_the_newest_counts(sessions, enqueue):
     enqueue("look", "bea.example.org", {"n": 1})
     enqueue("look", "bea.example.org", {"n": 2})
     enqueue("mail", "bea.example.org")
@@ -50,7 +50,7 @@ def test_one_of_a_kind_and_key_is_enough(sessions, enqueue):
     with sessions() as session:
         assert jobs.is_waiting(session, "look", "bea.example.org")
         assert not jobs.is_waiting(session, "look", "carl.example.org")
-        assert session.scalars(sa.select(Job.payload).where(Job.kind == "look")).one() == {"n": 1}
+        assert session.scalars(sa.select(Job.payload).where(Job.kind == "look")).one() == {"n": 2}
 
 
 def test_a_job_belongs_to_the_transaction_that_asked_for_it(sessions):
@@ -106,6 +106,36 @@ def test_the_job_of_a_killed_worker_comes_due_again(sessions, enqueue):
     assert jobs.work(sessions, {"look": done.append}, lambda: NOON) == 0
     assert jobs.work(sessions, {"look": done.append}, lambda: NOON + MINUTE) == 1
     assert done == [{"key": "bea.example.org"}]
+
+
+def test_a_job_that_waits_for_its_next_try_is_due_at_once_when_asked_for_again(sessions, enqueue):
+    def fail(_):
+        raise OSError
+
+    done = []
+    enqueue("look", "bea.example.org", {"n": 1})
+    for minutes in (0, 1, 3):
+        jobs.work(sessions, {"look": fail}, lambda minutes=minutes: NOON + minutes * MINUTE)
+    assert jobs.work(sessions, {"look": done.append}, lambda: NOON + 4 * MINUTE) == 0
+
+    enqueue("look", "bea.example.org", {"n": 2}, now=NOON + 4 * MINUTE)
+    with sessions() as session:
+        assert session.scalars(sa.select(Job.tries)).one() == 0
+    assert jobs.work(sessions, {"look": done.append}, lambda: NOON + 4 * MINUTE) == 1
+    assert done == [{"n": 2}]
+
+
+def test_what_is_asked_for_while_it_is_being_done_is_done_again(sessions, enqueue):
+    def look(payload):
+        done.append(payload["n"])
+        if len(done) == 1:  # the tag is put there after the look, and its owner asks
+            enqueue("look", "bea.example.org", {"n": 2})
+
+    done = []
+    enqueue("look", "bea.example.org", {"n": 1})
+    assert jobs.work(sessions, {"look": look}, lambda: NOON) == 2
+    assert done == [1, 2]
+    assert waiting(sessions) == []
 
 
 def test_workers_at_once_do_each_job_once(sessions, enqueue):

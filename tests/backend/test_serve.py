@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "backend.cli"]
 
 
-def until(true, seconds=15):
+def until(true, seconds=40):
     """What *true* answers as soon as it answers something, within a deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := true()):

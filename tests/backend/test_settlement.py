@@ -345,6 +345,7 @@ def write_down(session, month):
             ended = until if until and until > since else None
             state = "verified" if not ended else "revoked" if revoked else "ended"
             claim = {"state": state, "method": "tag", "created_at": since, "verified_at": since, "ended_at": ended}
+            claim |= {"token": f"{number:026}", "token_at": since, "failed": 0}
             session.add(Claim(site_id=site.id, user_id=people[who].id, proved_at=since, **claim))
     for number, (who, site_number, at) in enumerate(month["clicks"]):
         site = sites.ensure(session, f"site{site_number}.example.org")

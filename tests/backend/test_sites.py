@@ -36,7 +36,7 @@ def test_tenants_of_one_host_are_different_sites():
 @pytest.mark.parametrize("suffix", ["com", "co.uk", "github.io", "blogspot.com", "gov.uk", "xn--p1ai"])
 def test_what_strangers_register_below_cannot_be_claimed(suffix):
     assert is_public_suffix(suffix)
-    with pytest.raises(NotFlattrable, match="shared by many sites"):
+    with pytest.raises(NotFlattrable, match="shared by many people"):
         refuse_unclaimable(suffix)
 
 

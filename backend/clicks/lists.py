@@ -1,0 +1,187 @@
+"""Looking at the list: whom each click is for, why, and what a share is worth."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend import claims, ledger, platforms, sites, users
+from backend.claims import Stretch, rule_for, stretches_of
+from backend.clicks.tables import Click, Payee, Period, Promise, Share
+from backend.errors import InvalidRequest, NotFlattrable
+from backend.period import ends_at, parse_period, period_of
+from backend.sites import Page, Site
+from backend.urls import canonical
+from backend.users import User
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A click as its reader sees it: whom it is for, by which rule."""
+
+    page_id: int
+    url: str
+    title: str | None
+    period: str
+    clicked_at: datetime
+    site: str
+    owner: User | None
+    rule: str
+    promised_in: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether the site is a host that many people share, so that the address does not say whose the page is."""
+        return platforms.is_shared(self.site)
+
+    @property
+    def state(self) -> str:
+        """``counts`` or ``promise``."""
+        return "counts" if self.owner else "promise"
+
+
+@dataclass(frozen=True)
+class Month:
+    """A reader's list of one period and what a share of it is worth, in micros."""
+
+    period: str
+    state: str
+    pot_micros: int
+    owners: int
+    share_micros: int
+    projected_share_micros: int
+    clicks: list[Shown] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who would be paid for a page, and why."""
+
+    page: str | None
+    site: str | None
+    owner: User | None
+    rule: str
+    state: str | None
+    clicked: bool = False
+    promises: int = 0
+
+    @property
+    def shared(self) -> bool:
+        """As `Shown.shared`."""
+        return bool(self.site) and platforms.is_shared(self.site or "")
+
+
+def explain(session: Session, url: str, *, now: datetime, reader: User | None = None, dev: bool = False) -> Answer:
+    """Who would be paid for a page, by which rule. Never refuses; changes nothing."""
+    try:
+        url = canonical(url, dev=dev)
+    except NotFlattrable:
+        return Answer(None, None, None, "not_flattrable", None)
+    name = sites.site_of(url)
+    site, page = sites.find(session, name), sites.find_page(session, url)
+    owner = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
+    owner = payee(session, page, owner)
+    by_author = bool(page and page.author_id)
+    opted_out = bool(site and site.opted_out_at)
+    rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
+    period = period_of(now)
+    return Answer(
+        page=url,
+        site=name,
+        owner=owner,
+        rule=rule,
+        state=None if rule == "opted_out" else "counts" if owner else "promise",
+        clicked=bool(reader and page and session.get(Click, (period, reader.id, page.id))),
+        promises=_promising(session, site, period) if site and not owner and rule != "opted_out" else 0,
+    )
+
+
+def _promising(session: Session, site: Site, period: str) -> int:
+    """How many readers have promised this site a share; a number below three is nobody's business (RULES 6)."""
+    waiting = sa.select(Promise.reader_id).where(Promise.site_id == site.id, Promise.joined.is_(None))
+    fresh = sa.select(Click.reader_id).where(Click.period == period, Click.site_id == site.id)
+    readers = session.scalar(sa.select(sa.func.count()).select_from(waiting.union(fresh).subquery())) or 0
+    return readers if readers >= 3 else 0
+
+
+def month(session: Session, reader: User, period: str, *, now: datetime) -> Month:
+    """A reader's list of a period, newest first, and what a share is worth or was.
+
+    Raises:
+        InvalidRequest: *period* is not of the form ``YYYY-MM``.
+    """
+    stored = session.get(Period, parsed(period))
+    shown = _list(session, reader, period)
+    owners = {click.owner.id for click in shown if click.owner}
+    share = session.get(Share, (period, reader.id)) if stored and stored.state == "settled" else None
+    if stored and stored.state == "settled":
+        pot = share.pot_micros if share else 0
+        each = share.share_micros if share else 0
+        return Month(period, "settled", pot, len(owners), each, each, shown)
+    budget = users.budgets(session, [reader.id], period)[reader.id]
+    pot = ledger.pot(budget, ledger.balance(session, ledger.wallet(reader.id)))
+    state = "ended" if ends_at(period) <= now else "open"
+    each, projected = (ledger.even_share(money, len(owners)) if owners else 0 for money in (pot, budget))
+    return Month(period, state, pot, len(owners), each, projected, shown)
+
+
+def _list(session: Session, reader: User, period: str) -> list[Shown]:
+    query = (
+        sa.select(Click, Page, Site)
+        .join(Page, Page.id == Click.page_id)
+        .join(Site, Site.id == Click.site_id)
+        .where(Click.period == period, Click.reader_id == reader.id)
+        .order_by(Click.clicked_at.desc(), Click.page_id.desc())
+    )
+    rows = session.execute(query).all()
+    payees = payees_of(session, period, {site.id: site.name for _, _, site in rows})
+    claimants = [claims.owner_in(payees.get(site.id, ()), click.accepted_at) for click, _, site in rows]
+    owner_ids = [id_ and (click.author_id or id_) for id_, (click, _, _) in zip(claimants, rows, strict=True)]
+    owners = {user.id: user for user in session.scalars(sa.select(User).where(User.id.in_(set(owner_ids) - {None})))}
+    return [
+        shown(click, page, site, owners[owner_id] if owner_id and owner_id != reader.id else None)
+        for (click, page, site), owner_id in zip(rows, owner_ids, strict=True)
+    ]
+
+
+def payees_of(session: Session, period: str, names: dict[int, str]) -> dict[int, list[Stretch]]:
+    """Who owns each site's clicks of a period: as frozen, or as far as known for one that is still open.
+
+    Args:
+        names: The sites' names, by id.
+    """
+    stored = session.get(Period, period)
+    if stored is None or stored.state == "open":
+        found = claims.proven(session, names.values())
+        return {id_: stretches_of(name, found, by=ends_at(period)) for id_, name in names.items()}
+    frozen: dict[int, list[Stretch]] = {}
+    for payee in session.scalars(sa.select(Payee).where(Payee.period == period, Payee.site_id.in_(names))):
+        frozen.setdefault(payee.site_id, []).append(Stretch(payee.since, payee.until, payee.owner_id))
+    return frozen
+
+
+def shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
+    return Shown(
+        page_id=page.id,
+        url=page.url,
+        title=page.title,
+        period=click.period,
+        clicked_at=click.clicked_at,
+        site=site.name,
+        owner=owner,
+        rule=rule_for(site.name, owner.id if owner else None, by_author=bool(click.author_id)),
+        promised_in=click.promised_in,
+    )
+
+
+def payee(session: Session, page: Page | None, claimant: User | None) -> User | None:
+    """The page's confirmed author, as long as its site has an owner who lists them; else that owner."""
+    return session.get(User, page.author_id) if page and page.author_id and claimant else claimant
+
+
+def parsed(period: str) -> str:
+    try:
+        return parse_period(period)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.") from error
