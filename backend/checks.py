@@ -104,7 +104,9 @@ def _profile(account: str, world: World) -> Finding:
         page = fetch.get(f"https://{account}", dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed as failure:
         return Finding("rel_me", failure.code, evidence={"detail": str(failure)})
-    return _html_problem("rel_me", page) or proof.by_rel_me(page.body, world.base_url, page.evidence)
+    return _html_problem("rel_me", page) or proof.by_rel_me(
+        page.body, world.base_url, page.evidence, platforms.id_meta_of(account)
+    )
 
 
 # What follows ---------------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class Platform:
     shapes: tuple[Shape, ...]
     reserved: frozenset[str]
     proof: str
+    id_meta: str
 
 
 def _shape(looks: str, site: str, account: str) -> Shape:
@@ -58,7 +59,7 @@ def _shape(looks: str, site: str, account: str) -> Shape:
 def _platform(rules: dict[str, Any]) -> Platform:
     account, reserved = rules.get("account", ""), " ".join(rules.get("reserved", ()))
     shapes = tuple(_shape(looks, site, account) for looks, site in rules["sites"].items())
-    return Platform(rules["host"], shapes, frozenset(reserved.split()), rules["proof"])
+    return Platform(rules["host"], shapes, frozenset(reserved.split()), rules["proof"], rules.get("id_meta", ""))
 
 
 PLATFORMS = {rules["host"]: _platform(rules) for rules in _DATA["platforms"]}
@@ -107,6 +108,12 @@ def is_shared(site: str) -> bool:
 def is_account(site: str) -> bool:
     """Whether a site is an account on a host, not a host."""
     return "/" in site
+
+
+def id_meta_of(site: str) -> str:
+    """The meta tag in which an account's own page tells an id that outlives its name; empty where none does."""
+    platform = PLATFORMS.get(site.partition("/")[0])
+    return platform.id_meta if platform else ""
 
 
 def proof_of(site: str) -> str:

@@ -16,13 +16,17 @@ from backend.urls import canonical, clean_title, host_of, is_loopback
 
 
 class Site(Base):
-    """What is claimed and whom pages belong to: a host, or an account on a platform."""
+    """What is claimed and whom pages belong to: a host, or an account on a platform.
+
+    `account_id` is the platform's own number of a proven account: names are given up and taken by others, numbers not.
+    """
 
     __tablename__ = "sites"
 
     id: Mapped[Id]
     name: Mapped[str] = mapped_column(sa.String(300), unique=True)
     opted_out_at: Mapped[datetime | None]
+    account_id: Mapped[str | None] = mapped_column(sa.String(64))
 
 
 class Page(Base):

@@ -116,9 +116,15 @@ def token_line(token: str) -> str:
     return _LINE + token
 
 
-def by_rel_me(html: bytes, base_url: str, evidence: dict[str, Any]) -> Finding:
-    """What a profile's rel=me links prove: those that lead to a user's page here, ``BASE/u/ID``."""
+def by_rel_me(html: bytes, base_url: str, evidence: dict[str, Any], id_meta: str = "") -> Finding:
+    """What a profile's rel=me links prove: those that lead to a user's page here, ``BASE/u/ID``.
+
+    Where a meta tag named *id_meta* tells the account's lasting id, that is kept as evidence (RULES 2.3).
+    """
     document = JustHTML(html[:MAX_HEAD_BYTES], sanitize=False)
+    for meta in document.query("meta") if id_meta else []:
+        if (meta.attrs or {}).get("name") == id_meta and (meta.attrs or {}).get("content"):
+            evidence = evidence | {"account_id": str((meta.attrs or {})["content"])[:64]}
     links = [node for name in ("a", "link") for node in document.query(name) if _is_html(node)]
     attributes = [link.attrs or {} for link in links]
     mine = [found.get("href") or "" for found in attributes if "me" in (found.get("rel") or "").lower().split()]

@@ -52,7 +52,7 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
     revoked = set(session.scalars(sa.select(Claim.user_id).where(Claim.site_id == site.id, Claim.state == "revoked")))
     provers = {user_id: method for user_id, method in named.items() if user_id not in revoked}
     outcome = Outcome("proved" if provers else "revoked" if named else _failure(findings))
-    gone = any(found.code == "no_such_host" for found in findings)
+    gone = any(found.code == "no_such_host" for found in findings) or _is_another(site, findings, proven=bool(provers))
     holder = session.scalar(_claims(site, HOLDING).where(Claim.verified_at.is_not(None)))
     if holder is None:
         _begin(session, site, provers, outcome, now)
@@ -60,6 +60,15 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
         _review(session, site, holder, provers, outcome, now, gone=gone)
     session.flush()
     return outcome
+
+
+def _is_another(site: Site, findings: Iterable[Finding], *, proven: bool) -> bool:
+    """Whether an account's name belongs to another account now (RULES 2.3); the number is kept with each proof."""
+    told = next((found.evidence["account_id"] for found in findings if "account_id" in found.evidence), None)
+    another = bool(told and site.account_id and told != site.account_id)
+    if told and proven:
+        site.account_id = told
+    return another
 
 
 def _alone(session: Session, site: Site) -> Site:

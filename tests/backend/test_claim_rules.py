@@ -120,6 +120,33 @@ def test_an_account_is_proven_by_the_rel_me_link_on_its_own_page(town):
     assert owner(town, "github.com/bob") is None
 
 
+def numbered(number, rest=EMPTY):
+    return f'<head><meta name="octolytics-dimension-user_id" content="{number}"></head>{rest}'
+
+
+def test_a_name_that_belongs_to_another_account_now_lapses_at_once(town):
+    town.person("Bea")
+    town.web["https://github.com/alice"] = numbered(11, profile(town, "Bea"))
+    town.look("github.com/alice")
+    town.on("2026-11-02")
+    town.web["https://github.com/alice"] = numbered(11)
+    town.look("github.com/alice")
+    assert owner(town, "github.com/alice") == "Bea", "the link may be back in an hour"
+
+    town.web["https://github.com/alice"] = numbered(99)
+    town.look("github.com/alice")
+    assert owner(town, "github.com/alice") is None
+
+
+def test_an_account_made_anew_by_the_same_person_is_still_theirs(town):
+    town.person("Bea")
+    for day, number in (("2026-10-05", 11), ("2026-11-05", 99), ("2026-12-05", 99)):
+        town.on(day)
+        town.web["https://github.com/alice"] = numbered(number, profile(town, "Bea"))
+        town.look("github.com/alice")
+        assert owner(town, "github.com/alice") == "Bea"
+
+
 def test_accounts_that_cannot_prove_themselves_wait_for_the_operator(town):
     ask(town, "Bea", "https://x.com/bea")
     assert (town.look("x.com/bea").code, owner(town, "x.com/bea")) == ("needs_operator", None)

@@ -20,7 +20,16 @@ RULES = DATA["platforms"]
 EXAMPLES = [pair for rules in RULES for pair in rules["examples"].items()]
 EXTRA = [json.loads(line) for line in (ROOT / "tests/data/url_extra.jsonl").read_text("utf-8").splitlines()]
 LISTS = ("tenants", "servers", "shared")
-KINDS = {"host": str, "sites": dict, "fold": list, "account": str, "reserved": list, "proof": str, "examples": dict}
+KINDS = {
+    "host": str,
+    "sites": dict,
+    "fold": list,
+    "account": str,
+    "reserved": list,
+    "proof": str,
+    "id_meta": str,
+    "examples": dict,
+}
 
 
 def site(url):

@@ -10,24 +10,16 @@ down_revision = None
 
 APPEND_ONLY = {
     "sqlite": [
-        (
-            "CREATE TRIGGER transfers_no_update BEFORE UPDATE ON transfers "
-            "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
-        ),
-        (
-            "CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers "
-            "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
-        ),
+        "CREATE TRIGGER transfers_no_update BEFORE UPDATE ON transfers "
+        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END",
+        "CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers "
+        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END",
     ],
     "postgresql": [
-        (
-            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
-        ),
-        (
-            "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        ),
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
+        "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
+        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
     ],
 }
 
@@ -144,6 +136,7 @@ def upgrade() -> None:
         ),
         sa.Column("name", sa.String(length=300), nullable=False),
         sa.Column("opted_out_at", UtcDateTime(timezone=True), nullable=True),
+        sa.Column("account_id", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("sites_pkey")),
         sa.UniqueConstraint("name", name=op.f("sites_name_key")),
     )
