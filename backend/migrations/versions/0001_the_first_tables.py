@@ -10,16 +10,24 @@ down_revision = None
 
 APPEND_ONLY = {
     "sqlite": [
-        "CREATE TRIGGER transfers_no_update BEFORE UPDATE ON transfers "
-        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END",
-        "CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers "
-        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END",
+        (
+            "CREATE TRIGGER transfers_no_update BEFORE UPDATE ON transfers "
+            "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER transfers_no_delete BEFORE DELETE ON transfers "
+            "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
+        ),
     ],
     "postgresql": [
-        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$",
-        "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
-        "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()",
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        ),
+        (
+            "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        ),
     ],
 }
 
