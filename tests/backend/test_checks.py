@@ -144,7 +144,7 @@ def test_every_failure_of_the_network_has_its_advice(town, code):
     assert kept(town)[0] == ("tag", code)
     with town.sessions() as session:
         of_tags = sa.select(claims.Look.evidence).where(claims.Look.method == "tag")
-        assert session.scalars(of_tags).one() == {"detail": "why"}
+        assert session.scalars(of_tags).one() == {"detail": "why", "named": []}
 
 
 # What follows ---------------------------------------------------------------------------------------------------------

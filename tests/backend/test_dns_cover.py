@@ -71,7 +71,7 @@ def test_nothing_is_covered_across_a_public_suffix_a_tenants_host_or_a_platform(
 
 
 def test_one_tenant_never_covers_another_even_when_the_host_was_approved(town):
-    for host in ("github.io", "substack.com"):
+    for host in ("wordpress.com", "substack.com"):
         approve(town, "Carl", host)
         assert owner(town, f"alice.{host}") is None
 
