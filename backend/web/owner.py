@@ -62,7 +62,7 @@ def give_up(claim_id: int) -> ResponseReturnValue:
     claim, of = _mine(claim_id)
     checks.give_up(session(), claim, world(), now=clock())
     session().commit()
-    flash(f"{of.name} is no longer yours here. Its flattrs from before still are.")
+    flash(f"{of.name} is no longer yours here. Its flattrs from before still are. Take the proof off it too.")
     return back_to("/sites")
 
 
