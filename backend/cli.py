@@ -162,7 +162,8 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
         log_level=LogLevels.error,
     )
     if on_sqlite:
-        threading.Thread(target=_keep_worker_running, daemon=True).start()
+        # Started before the server forks: a fork in the middle of it would keep this process waiting for good.
+        threading.Thread(target=_keep_worker_running, args=[_start_worker()], daemon=True).start()
     server.serve()
 
 
@@ -175,13 +176,17 @@ def is_free(host: str, port: int) -> bool:
         return False
 
 
-def _keep_worker_running() -> None:
+def _start_worker() -> subprocess.Popen[bytes]:
     """A worker beside the server. It ends when its input does: with this process, however that dies."""
     command = [sys.executable, "-m", "backend.cli", "worker", "--until-input-ends"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE)
+
+
+def _keep_worker_running(worker: subprocess.Popen[bytes]) -> None:
     while True:
-        code = subprocess.Popen(command, stdin=subprocess.PIPE).wait()
-        log.warning("the worker ended with %s; starting another", code)
+        log.warning("the worker ended with %s; starting another", worker.wait())
         time.sleep(2)
+        worker = _start_worker()
 
 
 @flattr.command()
