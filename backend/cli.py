@@ -158,6 +158,7 @@ def serve(desk: Desk, host: str, port: int, workers: int | None) -> None:
         interface=Interfaces.WSGI,
         workers=workers or (1 if on_sqlite else 2),
         blocking_threads=THREADS,
+        workers_kill_timeout=5,  # a connection that is kept open must not keep the server from ending
         websockets=False,
         log_level=LogLevels.error,
     )

@@ -56,7 +56,7 @@ class Server:
     def stop(self, how=signal.SIGTERM):
         if self.process and self.process.poll() is None:
             self.process.send_signal(how)
-            self.process.wait(timeout=15)
+            self.process.wait(timeout=40)
 
     def go_to(self, now):
         """The same server at another time."""
