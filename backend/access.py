@@ -307,6 +307,13 @@ def disconnect(session: Session, user: User, device_id: int, *, now: datetime) -
     return device
 
 
+def forget(session: Session, user: User) -> None:
+    """Delete every way in that a user who leaves had."""
+    for table in (WebSession, Device, Pairing):
+        session.execute(sa.delete(table).where(table.user_id == user.id))
+    session.execute(sa.delete(SignInLink).where(SignInLink.email == user.email))
+
+
 def _hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
 

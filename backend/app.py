@@ -5,9 +5,6 @@ says whom it is for, and when the month has ended `settlement.settle` splits the
 and posts the transfers that `statements` and `audit` read.
 """
 
-import multiprocessing
-import os
-import threading
 from typing import Any
 
 from apiflask import APIFlask
@@ -18,7 +15,7 @@ from flask_cors import CORS
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from backend import api, web
+from backend import api, jobs, web
 from backend.config import Config, from_environment
 from backend.context import session
 from backend.db import begin_writing, db, ensure_current
@@ -63,14 +60,8 @@ def create_app(config: Config | None = None) -> APIFlask:
 
 def create_served_app() -> APIFlask:
     """The application in a process of `flattr serve`, which ends when that command does, however it dies."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    jobs.end_with_parent()
     return create_app()
-
-
-def _end_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(0)
 
 
 def _add_faces(app: APIFlask) -> None:

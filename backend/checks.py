@@ -317,6 +317,8 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
 
 def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
     user = session.get_one(User, user_id)
+    if user.left_at:
+        return
     mail = {"to": user.email, "subject": subject, "text": text}
     # The person first: a job's key is cut off where it gets too long.
     jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)

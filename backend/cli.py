@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any, NoReturn, TextIO
@@ -21,11 +22,26 @@ from typing import Any, NoReturn, TextIO
 import click
 import sqlalchemy as sa
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import access, audit, checks, claims, clicks, db, deposits, jobs, limits, mail, settlement, sites, users
+from backend import (
+    access,
+    audit,
+    checks,
+    claims,
+    clicks,
+    db,
+    deposits,
+    jobs,
+    leaving,
+    limits,
+    mail,
+    settlement,
+    sites,
+    users,
+)
 from backend import statements as st
 from backend.claims import states
 from backend.claims.states import Outcome
@@ -199,7 +215,7 @@ def worker(desk: Desk, once: bool, until_input_ends: bool) -> None:
     if until_input_ends:
         threading.Thread(target=_end_with_input, daemon=True).start()
     handlers = job_handlers(desk.config, desk.sessions)
-    checks.enqueue_due(desk.sessions, now=desk.config.now())
+    _tend(desk)
     done = jobs.work(desk.sessions, handlers, desk.config.now)
     rounds = 0
     while not once:
@@ -207,10 +223,16 @@ def worker(desk: Desk, once: bool, until_input_ends: bool) -> None:
         done += jobs.work(desk.sessions, handlers, desk.config.now)
         rounds += 1
         if rounds % 120 == 0:
-            checks.enqueue_due(desk.sessions, now=desk.config.now())
-            with desk.sessions.begin() as session:
-                limits.forget_old(session, now=desk.config.now())
+            _tend(desk)
     desk.answer({"done": done}, f"{done} jobs done.")
+
+
+def _tend(desk: Desk) -> None:
+    """What is to be done now and then: re-checks, the months to come, counts of long ago."""
+    checks.enqueue_due(desk.sessions, now=desk.config.now())
+    with desk.sessions.begin() as session:
+        clicks.make_ahead(session, now=desk.config.now())
+        limits.forget_old(session, now=desk.config.now())
 
 
 def _end_with_input() -> None:
@@ -293,6 +315,24 @@ def users_token(desk: Desk, email: str) -> None:
         user = users.by_email(session, email)
         token, _ = access.new_device(session, user, "Command line", now=desk.config.now())
     desk.answer({"token": token}, token)
+
+
+@users_group.command("delete")
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@desk
+def users_delete(desk: Desk, email: str, yes: bool) -> None:
+    """Delete a user who leaves: says what to pay back. What was transferred stays, without a name."""
+    with desk.sessions() as session:
+        users.by_email(session, email)
+    if not yes:
+        click.confirm(f"Delete {email}, with lists, sites and devices? This cannot be undone", abort=True, err=True)
+    with desk.sessions.begin() as session:
+        user = users.by_email(session, email)
+        left = leaving.leave(session, user, desk.world, desk.config.currency, now=desk.config.now())
+    amount = format_money(left.paid_back_micros, desk.config.currency)
+    result = left.as_json() | {"currency": desk.config.currency}
+    desk.answer(result, f"{email} has left. Pay {amount} back; their deposits had the reference {left.reference}.")
 
 
 @flattr.group("deposits")
@@ -430,35 +470,43 @@ def _explained(desk: Desk, session: Session, url: str, html: str | bytes | None)
 @desk
 def settle(desk: Desk, period: str | None, dry_run: bool) -> None:
     """Settle an ended month: the oldest that is due. Run again, it answers the same."""
-    terms = settlement.Terms(desk.config.currency, desk.config.fee_bps)
-    if dry_run:
-        desk.answer(_foretold(desk, period, terms))
-    else:
-        columns = (
-            TextColumn("Settling"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("readers"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=messages, transient=True) as bar:
-            task = bar.add_task("Settling", total=None)
-            result = settlement.settle(
-                desk.sessions,
-                period,
-                terms,
-                desk.world,
-                now=desk.config.now(),
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        desk.answer(result.as_json())
-
-
-def _foretold(desk: Desk, period: str | None, terms: settlement.Terms) -> dict[str, object]:
-    result = settlement.dry_run(desk.sessions, period, terms, now=desk.config.now())
     with desk.sessions() as session:
-        stored = session.get(clicks.Period, result.period)
-    return result.as_json() | ({} if stored and stored.state == "settled" else {"state": "dry_run"})
+        terms = settlement.Terms(desk.config.currency, desk.config.fee_bps, _charity_id(desk, session))
+    with _progress("Trying" if dry_run else "Settling") as tell:
+        if dry_run:
+            result = settlement.dry_run(desk.sessions, period, terms, now=desk.config.now(), progress=tell)
+        else:
+            result = settlement.settle(desk.sessions, period, terms, desk.world, now=desk.config.now(), progress=tell)
+    foretold = dry_run and not _is_settled(desk, result.period)
+    desk.answer(result.as_json() | ({"state": "dry_run"} if foretold else {}))
+
+
+def _charity_id(desk: Desk, session: Session) -> int | None:
+    found = users.charity(session, desk.config.charity)
+    if desk.config.charity and found is None:
+        messages.print(f"Nobody here has the address in FLATTR_CHARITY, {desk.config.charity}.", style="red")
+    return found.id if found else None
+
+
+def _is_settled(desk: Desk, period: str) -> bool:
+    with desk.sessions() as session:
+        stored = session.get(clicks.Period, period)
+        return stored is not None and stored.state == "settled"
+
+
+@contextmanager
+def _progress(verb: str) -> Iterator[Callable[[settlement.Progress], None]]:
+    """A bar on stderr: steps done, readers a second, time left."""
+    columns = (TextColumn(verb), BarColumn(), TextColumn("{task.fields[speed]}"), TimeRemainingColumn())
+    start = time.monotonic()
+    with Progress(*columns, console=messages, transient=True) as bar:
+        task = bar.add_task(verb, total=None, speed="")
+
+        def tell(told: settlement.Progress) -> None:
+            speed = f"{told.readers:,} readers, {told.readers / (time.monotonic() - start):,.0f} a second"
+            bar.update(task, completed=told.steps, total=told.of, speed=speed)
+
+        yield tell
 
 
 @flattr.command()

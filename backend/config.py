@@ -27,6 +27,7 @@ class Config:
     proxies: int = 0
     currency: str = "EUR"
     fee_bps: int = 0
+    charity: str = ""
     bank_name: str = ""
     bank_iban: str = ""
     bank_bic: str = ""
@@ -65,6 +66,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Config:
         proxies=_whole_number(env, "FLATTR_PROXIES", most=10),
         currency=env.get("FLATTR_CURRENCY") or Config.currency,
         fee_bps=_whole_number(env, "FLATTR_FEE_BPS", most=10_000),
+        charity=env.get("FLATTR_CHARITY") or "",
         bank_name=env.get("FLATTR_BANK_NAME") or "",
         bank_iban=(env.get("FLATTR_BANK_IBAN") or "").replace(" ", ""),
         bank_bic=env.get("FLATTR_BANK_BIC") or "",

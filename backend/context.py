@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from flask import current_app, request
 from sqlalchemy.orm import Session
 
-from backend import checks, limits
+from backend import checks, limits, users
 from backend.config import Config
 from backend.db import db
+from backend.users import User
 
 
 def config() -> Config:
@@ -29,6 +30,16 @@ def session() -> Session:
 def world() -> checks.World:
     """What looks at sites need to know."""
     return checks.World(config().base_url, config().dev, config().secret_key)
+
+
+def charity_user() -> User | None:
+    """Who gets the empty months of readers who chose so; None where no charity is set."""
+    return users.charity(session(), config().charity)
+
+
+def choices() -> list[str]:
+    """What a reader can choose for an empty month."""
+    return ["keep", "repeat", *(["charity"] if charity_user() else [])]
 
 
 def limit(key: str, times: int, window: timedelta) -> None:

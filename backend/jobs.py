@@ -5,9 +5,13 @@ deleted when it is done. Handlers must bear being called twice.
 """
 
 import logging
+import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import sqlalchemy as sa
@@ -62,6 +66,11 @@ def is_waiting(session: Session, kind: str, key: str) -> bool:
     return bool(session.scalar(sa.select(Job.id).where(Job.kind == kind, Job.key == key)))
 
 
+def forget(session: Session, kind: str, prefix: str) -> None:
+    """What waits of a kind, and whose key begins so, is not done any more."""
+    session.execute(sa.delete(Job).where(Job.kind == kind, Job.key.startswith(prefix, autoescape=True)))
+
+
 def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock: Callable[[], datetime]) -> int:
     """Do all that is due, one after the other; how many jobs were done."""
     done = 0
@@ -87,3 +96,14 @@ def _claim(sessions: sessionmaker[Session], now: datetime) -> Claimed | None:
         job.tries += 1
         job.due_at = now + min(timedelta(seconds=30) * 2**job.tries, timedelta(hours=6))
         return Claimed(job.id, job.kind, job.payload, job.tries, job.due_at)
+
+
+def end_with_parent() -> None:
+    """From now on this process ends when the one that started it does, however that dies."""
+    if parent := multiprocessing.parent_process():
+        threading.Thread(target=_end_after, args=[parent], daemon=True).start()
+
+
+def _end_after(process: BaseProcess) -> None:
+    process.join()
+    os._exit(0)

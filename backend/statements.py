@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend.clicks import Click, Payee, Share, paid_to, pays
+from backend.clicks import Click, Gift, Payee, Share, paid_to, pays
 from backend.ledger import Transfer, income
 from backend.sites import Page, Site
 from backend.users import User
@@ -17,7 +17,9 @@ FEWEST_READERS = 3  # below this many readers an owner sees no amount for a page
 
 @dataclass(frozen=True)
 class GivenLine:
-    """One person that a reader's month went to."""
+    """One person that a reader's month went to; without pages where no click says so, as when an earlier month was
+    repeated.
+    """
 
     owner_id: str
     name: str
@@ -94,6 +96,9 @@ def given(session: Session, reader: User, period: str) -> Given:
     pages: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for public_id, name, url in rows:
         pages[public_id, name].append(url)
+    gifts = sa.select(User.public_id, User.name).join(Gift, Gift.owner_id == User.id)
+    for owner in session.execute(gifts.where(Gift.period == period, Gift.reader_id == reader.id).order_by(User.name)):
+        pages.setdefault((owner.public_id, owner.name), [])
     charged = share.share_micros * share.owners
     lines = [GivenLine(owner_id, name, share.share_micros, urls) for (owner_id, name), urls in pages.items()]
     return Given(charged, share.owners, share.share_micros, share.pot_micros - charged, lines)
@@ -112,7 +117,11 @@ def received(session: Session, owner: User, period: str) -> Received:
     lists: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for reader_id, page_id, share in rows:
         lists[reader_id, share].append(page_id)
-    return Received(gross - fee, fee, len(lists), _received_lines(session, lists.items()))
+    shared = sa.and_(Share.period == Gift.period, Share.reader_id == Gift.reader_id)
+    gifts = sa.select(sa.func.count()).select_from(Gift).join(Share, shared)
+    given_so = gifts.where(Gift.period == period, Gift.owner_id == owner.id, Share.share_micros > 0)
+    readers = len(lists) + (session.scalar(given_so) or 0)
+    return Received(gross - fee, fee, readers, _received_lines(session, lists.items()))
 
 
 def _posted(session: Session, owner: User, period: str) -> dict[str, int]:

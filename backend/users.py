@@ -1,7 +1,6 @@
 """Users: people with an e-mail address, who may be reader, owner and operator at once."""
 
 import secrets
-from collections.abc import Collection
 from datetime import datetime
 
 import email_validator
@@ -41,12 +40,15 @@ class BudgetOutOfRange(DomainError):
 
 
 class User(Base):
-    """A person. `public_id` is what stands in the tag of their sites and on their statements."""
+    """A person. `public_id` is what stands in the tag of their sites and on their statements.
+
+    Whoever left at `left_at` is a tombstone, without address and name: what was transferred stays.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         sa.CheckConstraint("length(public_id) = 12", name="public_id_has_12_characters"),
-        sa.CheckConstraint("empty_month IN ('keep', 'repeat', 'charity')", name="empty_month_known"),
+        sa.CheckConstraint("left_at IS NULL OR email LIKE '%@left.invalid'", name="left_without_address"),
     )
 
     id: Mapped[Id]
@@ -54,8 +56,8 @@ class User(Base):
     email: Mapped[str] = mapped_column(sa.String(254), unique=True)
     name: Mapped[str] = mapped_column(sa.String(80))
     is_operator: Mapped[bool]
-    empty_month: Mapped[str] = mapped_column(sa.String(8))
     created_at: Mapped[datetime]
+    left_at: Mapped[datetime | None]
 
     @property
     def deposit_reference(self) -> str:
@@ -64,14 +66,24 @@ class User(Base):
 
 
 class Budget(Base):
-    """A reader's budget from *period* on, until a later row says otherwise."""
+    """What a reader decided from *period* on, until a later row says otherwise: the budget, and for an empty month."""
 
     __tablename__ = "budgets"
-    __table_args__ = (sa.CheckConstraint("budget_micros >= 0", name="not_negative"),)
+    __table_args__ = (
+        sa.CheckConstraint("budget_micros >= 0", name="not_negative"),
+        sa.CheckConstraint("empty_month IN ('keep', 'repeat', 'charity')", name="empty_month_known"),
+        sa.Index(
+            "budgets_not_kept_idx",
+            "reader_id",
+            sqlite_where=sa.text("empty_month <> 'keep'"),
+            postgresql_where=sa.text("empty_month <> 'keep'"),
+        ),
+    )
 
     reader_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True)
     budget_micros: Mapped[Micros]
+    empty_month: Mapped[str] = mapped_column(sa.String(8))
 
 
 def deposit_reference(public_id: str) -> str:
@@ -106,7 +118,6 @@ def add(session: Session, email: str, *, now: datetime, name: str | None = None,
             "email": address,
             "name": address.partition("@")[0][:80],
             "is_operator": False,
-            "empty_month": "keep",
             "created_at": now,
         },
     )
@@ -132,11 +143,16 @@ def by_email(session: Session, email: str) -> User:
     return user
 
 
+def charity(session: Session, email: str) -> User | None:
+    """The user who gets empty months that are given away, by the address in the settings; None where none is set."""
+    return session.scalar(sa.select(User).where(User.email == normal_address(email))) if email else None
+
+
 def by_public_id(session: Session, public_id: str) -> User | None:
     """The user whose tag says *public_id*: the text of a stranger, so most of it is nobody's."""
     if len(public_id) != 12 or not set(public_id) <= set(ALPHABET):
         return None
-    return session.scalar(sa.select(User).where(User.public_id == public_id))
+    return session.scalar(sa.select(User).where(User.public_id == public_id, User.left_at.is_(None)))
 
 
 def set_budget(session: Session, user: User, budget_micros: int, *, now: datetime) -> None:
@@ -147,23 +163,28 @@ def set_budget(session: Session, user: User, budget_micros: int, *, now: datetim
     """
     if not 0 <= budget_micros <= MAX_BUDGET_MICROS:
         raise BudgetOutOfRange
-    row = {"reader_id": user.id, "period": period_of(now), "budget_micros": budget_micros}
-    session.execute(
-        insert(session, Budget).on_conflict_do_update(
-            index_elements=["reader_id", "period"], set_={"budget_micros": budget_micros}
-        ),
-        row,
-    )
+    _decide(session, user, now, budget_micros=budget_micros)
 
 
-def budgets(session: Session, user_ids: Collection[int], period: str) -> dict[int, int]:
-    """The budgets in force at the period's end, by user id, in micros."""
-    rows = session.execute(
-        sa.select(Budget.reader_id, Budget.budget_micros)
-        .where(Budget.reader_id.in_(user_ids), Budget.period <= period)
-        .order_by(Budget.period)
+def set_empty_month(session: Session, user: User, choice: str, *, now: datetime) -> None:
+    """What becomes of a month in which nobody is flattred, from the open period on: keep, repeat or charity."""
+    _decide(session, user, now, empty_month=choice)
+
+
+def _decide(session: Session, user: User, now: datetime, **decided: object) -> None:
+    budget_micros, empty_month = decision(session, user.id, period_of(now))
+    row = {"reader_id": user.id, "period": period_of(now), "budget_micros": budget_micros, "empty_month": empty_month}
+    statement = insert(session, Budget).values(row | decided)
+    session.execute(statement.on_conflict_do_update(index_elements=["reader_id", "period"], set_=decided))
+
+
+def decision(session: Session, reader_id: int, period: str) -> tuple[int, str]:
+    """The budget in micros and the choice for an empty month, as in force at the period's end."""
+    query = sa.select(Budget.budget_micros, Budget.empty_month).where(
+        Budget.reader_id == reader_id, Budget.period <= period
     )
-    return dict.fromkeys(user_ids, DEFAULT_BUDGET_MICROS) | dict(rows.all())
+    found = session.execute(query.order_by(Budget.period.desc()).limit(1)).one_or_none()
+    return (found.budget_micros, found.empty_month) if found else (DEFAULT_BUDGET_MICROS, "keep")
 
 
 def new_id(length: int) -> str:

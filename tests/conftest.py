@@ -1,5 +1,6 @@
 import os
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.run_rules"]
@@ -8,3 +9,9 @@ pytest_plugins = ["tests.run_rules"]
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI") == "true":
     settings.load_profile("ci")
+
+
+@pytest.fixture
+def long():
+    """Whether this is the long form of the tests: `make test-long`."""
+    return os.environ.get("FLATTR_TESTS") == "long"

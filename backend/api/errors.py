@@ -5,7 +5,7 @@ from typing import Any
 from apiflask.exceptions import HTTPError
 from flask import Response, json
 
-from backend import access, audit, claims, deposits, errors, ledger, settlement, users
+from backend import access, audit, claims, deposits, errors, leaving, ledger, settlement, users
 from backend.config import BadSetting
 from backend.db import NotUpgraded
 from backend.errors import DomainError
@@ -29,9 +29,11 @@ STATUS: dict[type[DomainError], int] = {
     claims.SiteTaken: 409,
     deposits.BadDeposit: 422,
     deposits.DepositConflict: 409,
+    leaving.NotSettledYet: 409,
     ledger.TransferConflict: 409,
     settlement.NotOver: 409,
     settlement.EarlierOpen: 409,
+    settlement.Interrupted: 503,
     users.BadAddress: 422,
     users.BudgetOutOfRange: 422,
     users.NoSuchUser: 404,

@@ -43,6 +43,9 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_se
 InstantOut = Annotated[datetime, PlainSerializer(lambda t: t.astimezone(UTC).isoformat().replace("+00:00", "Z"))]
 
 
+EmptyMonth = Literal["keep", "repeat", "charity"]
+
+
 class In(BaseModel):
     """A request: JSON types as they are, unknown fields refused."""
 
@@ -87,7 +90,7 @@ class MeIn(In):
     """What a reader may change."""
 
     budget_micros: Annotated[int, Field(strict=True, ge=0, le=MAX_BUDGET_MICROS)] | None = None
-    empty_month: Literal["keep"] | None = None
+    empty_month: EmptyMonth | None = None
 
 
 class MeOut(Out):
@@ -103,7 +106,10 @@ class MeOut(Out):
     owners: int
     share_micros: int
     projected_share_micros: int
-    empty_month: str
+    empty_month: EmptyMonth
+    empty_month_choices: list[EmptyMonth]
+    charity: str | None
+    repeat_owners: int
 
 
 class OwnerOut(Out):

@@ -3,23 +3,35 @@
 A click stores the site, never the owner: who gets it is asked when it is shown and, for money, at settlement.
 """
 
-from backend.clicks.lists import Answer, Month, Shown, explain, month, payees_of
+from backend.clicks.lists import (
+    Answer,
+    Month,
+    Shown,
+    explain,
+    last_paid,
+    month,
+    payees_of,
+    people_of,
+    repeatable,
+)
+from backend.clicks.months import ensure_period, first_due, make_ahead, new_period, open_period
 from backend.clicks.press import (
     PageFacts,
     confirm_author,
-    new_period,
-    open_period,
+    forget,
     record,
     remove_author,
     remove_open,
     undo,
 )
 from backend.clicks.promises import keep_promises
-from backend.clicks.tables import Click, Payee, Period, Promise, Share, paid_to, pays
+from backend.clicks.tables import Chunk, Click, Gift, Payee, Period, Promise, Share, paid_to, pays, pays_for
 
 __all__ = [
     "Answer",
+    "Chunk",
     "Click",
+    "Gift",
     "Month",
     "PageFacts",
     "Payee",
@@ -28,16 +40,24 @@ __all__ = [
     "Share",
     "Shown",
     "confirm_author",
+    "ensure_period",
     "explain",
+    "first_due",
+    "forget",
     "keep_promises",
+    "last_paid",
+    "make_ahead",
     "month",
     "new_period",
     "open_period",
     "paid_to",
     "payees_of",
     "pays",
+    "pays_for",
+    "people_of",
     "record",
     "remove_author",
     "remove_open",
+    "repeatable",
     "undo",
 ]

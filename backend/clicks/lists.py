@@ -7,13 +7,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import claims, ledger, platforms, sites, users
-from backend.claims import Stretch, rule_for, stretches_of
-from backend.clicks.tables import Click, Payee, Period, Promise, Share
+from backend.claims import Author, Claim, Stretch, rule_for, stretches_of
+from backend.clicks.tables import Click, Gift, Payee, Period, Promise, Share, paid_to, pays
 from backend.errors import InvalidRequest, NotFlattrable
-from backend.period import ends_at, parse_period, period_of
+from backend.period import ends_at, following, parse_period, period_of
 from backend.sites import Page, Site
 from backend.urls import canonical
 from backend.users import User
+
+REPEAT_MONTHS = 12
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,11 @@ def month(session: Session, reader: User, period: str, *, now: datetime) -> Mont
     owners = {click.owner.id for click in shown if click.owner}
     share = session.get(Share, (period, reader.id)) if stored and stored.state == "settled" else None
     if stored and stored.state == "settled":
-        pot = share.pot_micros if share else 0
-        each = share.share_micros if share else 0
-        return Month(period, "settled", pot, len(owners), each, each, shown)
-    budget = users.budgets(session, [reader.id], period)[reader.id]
+        if share is None:
+            return Month(period, "settled", 0, 0, 0, 0, shown)
+        each = share.share_micros
+        return Month(period, "settled", share.pot_micros, share.owners, each, each, shown)
+    budget, _ = users.decision(session, reader.id, period)
     pot = ledger.pot(budget, ledger.balance(session, ledger.wallet(reader.id)))
     state = "ended" if ends_at(period) <= now else "open"
     each, projected = (ledger.even_share(money, len(owners)) if owners else 0 for money in (pot, budget))
@@ -143,6 +146,43 @@ def _list(session: Session, reader: User, period: str) -> list[Shown]:
         shown(click, page, site, owners[owner_id] if owner_id and owner_id != reader.id else None)
         for (click, page, site), owner_id in zip(rows, owner_ids, strict=True)
     ]
+
+
+def people_of(months: sa.FromClause) -> sa.CompoundSelect[int, int, str]:
+    """Whom settled months of readers went to.
+
+    Args:
+        months: Rows of reader_id and period.
+    Returns:
+        A query of reader_id, owner_id and period, each once.
+    """
+    by_click = (
+        sa.select(Click.reader_id, paid_to.label("owner_id"), Click.period)
+        .join(months, sa.and_(Click.period == months.c.period, Click.reader_id == months.c.reader_id))
+        .join(Payee, pays)
+        .where(paid_to != Click.reader_id)
+    )
+    by_gift = sa.select(Gift.reader_id, Gift.owner_id, Gift.period).join(
+        months, sa.and_(Gift.period == months.c.period, Gift.reader_id == months.c.reader_id)
+    )
+    return by_click.union(by_gift)
+
+
+def last_paid(period: str) -> sa.Select[int, str]:
+    """Each reader's last month before *period* that paid anybody, as far back as one is repeated (DESIGN 2.6)."""
+    earlier = [following(period, -months) for months in range(1, REPEAT_MONTHS + 1)]
+    last = sa.select(Share.reader_id, sa.func.max(Share.period).label("period"))
+    return last.where(Share.period.in_(earlier), Share.share_micros > 0).group_by(Share.reader_id)
+
+
+def repeatable(session: Session, reader: User, period: str) -> int:
+    """How many people this month would pay if it stayed empty and the last one that paid anybody were repeated."""
+    people = people_of(last_paid(period).where(Share.reader_id == reader.id).subquery()).subquery()
+    held = sa.exists().where(Claim.user_id == people.c.owner_id, Claim.state == "verified")
+    listed = sa.exists().where(
+        Author.user_id == people.c.owner_id, Author.site_id == Claim.site_id, Claim.state == "verified"
+    )
+    return session.scalar(sa.select(sa.func.count()).select_from(people).where(sa.or_(held, listed))) or 0
 
 
 def payees_of(session: Session, period: str, names: dict[int, str]) -> dict[int, list[Stretch]]:

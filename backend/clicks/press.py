@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import claims, sites
-from backend.clicks.lists import Shown, parsed, payee, shown
-from backend.clicks.tables import Click, Period, Promise
+from backend.clicks.lists import Shown, parsed, payee, people_of, shown
+from backend.clicks.months import open_period
+from backend.clicks.tables import Click, Gift, Period, Promise, Share
 from backend.db import insert
 from backend.errors import OptedOut, OwnSite, PeriodEnded
 from backend.period import following, period_of
@@ -81,34 +82,6 @@ def _sent_before(session: Session, reader: User, page: Page, clicked_at: datetim
     )
 
 
-def open_period(session: Session, now: datetime) -> str:
-    """The period that takes clicks now, kept open until this transaction ends.
-
-    A click that comes while its period is being closed belongs to the next one: that is when it was accepted.
-    """
-    for period in (period_of(now), following(period_of(now))):
-        session.execute(insert(session, Period).on_conflict_do_nothing(), [new_period(period)])
-        query = sa.select(Period.state).where(Period.period == period).with_for_update(read=True)
-        if session.scalar(query) == "open":
-            return period
-    raise PeriodEnded
-
-
-def new_period(period: str) -> dict[str, object]:
-    """The row of a period that nothing happened in yet."""
-    counts = (
-        "done_reader_id",
-        "readers",
-        "owners",
-        "clicks",
-        "promises",
-        "charged_micros",
-        "received_micros",
-        "fee_micros",
-    )
-    return {"period": period, "state": "open"} | dict.fromkeys(counts, 0)
-
-
 def undo(session: Session, reader: User, page_id: int, period: str, *, now: datetime) -> None:
     """Take a click back; one that is not there is fine.
 
@@ -131,6 +104,17 @@ def remove_open(session: Session, site: Site, *, now: datetime) -> list[int]:
     readers = session.scalars(query.returning(Click.reader_id)).all()
     session.execute(sa.delete(Promise).where(Promise.site_id == site.id, Promise.joined.is_(None)))
     return sorted(set(readers))
+
+
+def forget(session: Session, reader: User) -> None:
+    """Erase a reader's clicks and promises; whom settled months went to stays, without pages."""
+    months = sa.select(Share.reader_id, Share.period).where(Share.reader_id == reader.id).subquery()
+    people = people_of(months).subquery()
+    row = ["reader_id", "owner_id", "period"]
+    given = insert(session, Gift).from_select(row, sa.select(*(people.c[name] for name in row)).where(sa.true()))
+    session.execute(given.on_conflict_do_nothing())
+    session.execute(sa.delete(Click).where(Click.reader_id == reader.id))
+    session.execute(sa.delete(Promise).where(Promise.reader_id == reader.id))
 
 
 def confirm_author(session: Session, page: Page, author: User | None, *, now: datetime) -> None:

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from backend import claims
 from backend.claims import Stretch, stretches_of
-from backend.clicks.press import PROMISE_MONTHS, open_period
+from backend.clicks.months import open_period
+from backend.clicks.press import PROMISE_MONTHS
 from backend.clicks.tables import Click, Promise
 from backend.db import insert
 from backend.period import following

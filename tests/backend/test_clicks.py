@@ -1,6 +1,7 @@
 """The monthly click list, and the promises that wait for an owner."""
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from backend import clicks, ledger, settlement
 from backend.clicks import Click, PageFacts, Period, Promise
 from backend.errors import InvalidRequest, NotFlattrable, OwnSite, PeriodEnded
+from backend.settlement import steps
 from tests.backend.at_once import at_once, must_wait
 from tests.backend.town import TERMS, WORLD
 
@@ -342,7 +344,7 @@ def test_many_sites_that_join_at_once_are_told_to_every_reader(town):
 
 def close(town, period, now):
     with town.sessions.begin() as session:
-        settlement.close(session, period, TERMS, now=now)
+        steps.close(session, period, asdict(TERMS), now=now)
 
 
 def test_a_click_that_comes_while_its_month_is_closing_belongs_to_the_next(town, ann):
@@ -371,7 +373,7 @@ def test_a_click_waits_for_the_month_that_is_being_closed_and_then_belongs_to_th
     town.press("Ann", "dora.example.org/")
     town.now = LATE
     with town.sessions() as session:
-        settlement.close(session, "2026-10", TERMS, now=MIDNIGHT)
+        steps.close(session, "2026-10", asdict(TERMS), now=MIDNIGHT)
         shown, is_new = must_wait(lambda: town.press("Ann", "bea.example.org/"), session.commit)
     assert (shown.period, is_new) == ("2026-11", True)
 

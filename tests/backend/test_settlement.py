@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,9 +14,10 @@ from hypothesis import strategies as st
 from backend import audit, db, deposits, ledger, settlement, sites, statements, users
 from backend.audit import AuditFailed
 from backend.claims import Claim
-from backend.clicks import Click, new_period
+from backend.clicks import Click, ensure_period
 from backend.errors import AnotherRun
-from backend.settlement import EarlierOpen, NotOver, Terms
+from backend.settlement import EarlierOpen, Interrupted, NotOver, Terms, lists, steps
+from tests.backend import gallows
 from tests.backend.at_once import at_once
 from tests.backend.books import Copies, dump
 from tests.backend.town import TERMS, WORLD
@@ -27,7 +30,7 @@ WITH_FEE = Terms("EUR", 333)
 @pytest.fixture
 def october(town, monkeypatch):
     """An ended month with all that can happen in one."""
-    monkeypatch.setattr(settlement, "READERS_PER_CHUNK", 2)
+    monkeypatch.setattr(lists, "READERS_PER_CHUNK", 2)
     for owner in ("Bea", "Carl", "Dora"):
         town.person(owner, budget="4.00", wallet="3.00")
         town.claim(owner, f"{owner.lower()}.example.org")
@@ -157,7 +160,7 @@ def test_the_result_is_what_the_ledger_says(october):
 
 def test_a_month_that_was_begun_keeps_its_terms(october, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(settlement, "charge", lambda *_: 1 / 0)
+        broken.setattr(steps, "charge", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             settle(october)
     october.on("2026-11-09")
@@ -175,50 +178,65 @@ def result_of_fee(town):
     return sum(amount * 333 // 10_000 for amount in gross)
 
 
-def test_a_claim_revoked_while_the_month_is_settled_changes_nothing_any_more(october, monkeypatch):
+def test_a_claim_revoked_while_the_month_is_settled_changes_nothing_any_more(october):
     expected = settlement.dry_run(october.sessions, OCTOBER, WITH_FEE, now=october.now)
-    real, calls = settlement.charge, []
+    told = []
 
-    def charge(*arguments):
-        real(*arguments)
-        calls.append(arguments)
-
-    def revoke(done, _total):
-        if done == 2:
+    def revoke(progress):
+        told.append(progress)
+        if len(told) == 2:
             october.revoke("bea.example.org")
 
-    monkeypatch.setattr(settlement, "charge", charge)
-    result = settle(october, progress=revoke)
-
-    assert len(calls) > 1
-    assert result == expected
+    assert settle(october, progress=revoke) == expected
+    assert 0 < told[1].readers < told[-1].readers
     assert october.problems() == []
 
 
-def test_progress_is_told_reader_by_reader(october):
+def test_progress_is_told_step_by_step(october):
     told = []
-    settle(october, progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 6), (2, 6), (4, 6), (6, 6)]
+    settle(october, progress=told.append)
+    steps_done = [progress.steps for progress in told]
+    assert steps_done == list(range(told[-1].of + 1))
+    assert (told[0].readers, told[-1].readers) == (0, 6)
+
+
+def test_a_dry_run_tells_its_progress_too(october):
+    told = []
+    settlement.dry_run(october.sessions, OCTOBER, WITH_FEE, now=october.now, progress=told.append)
+    assert told[-1].steps == told[-1].of
+
+
+def test_several_processes_come_to_the_same_as_one(copies):
+    alone, together = copies.new(), copies.new()
+    assert gallows.settle(text_of(alone))[1] == settle_with_pool(together)
+    assert contents_of(alone) == contents_of(together)
+    copies.drop(alone)
+    copies.drop(together)
+
+
+def settle_with_pool(url):
+    engine = db.make_engine(text_of(url))
+    result = settlement.settle(db.session_maker(engine), OCTOBER, WITH_FEE, WORLD, now=NOVEMBER, workers=2)
+    engine.dispose()
+    return result
+
+
+def text_of(url):
+    return url.render_as_string(hide_password=False)
+
+
+def contents_of(url):
+    """All that a settlement leaves, in the order of its keys."""
+    engine = db.make_engine(text_of(url))
+    with db.session_maker(engine)() as session:
+        rows, problems = dump(session, without=["jobs"]), audit.problems(session)
+        mails = sorted(session.execute(sa.text("SELECT key FROM jobs")).scalars())
+    engine.dispose()
+    assert problems == []
+    return rows, mails
 
 
 # Killed ---------------------------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class Gallows:
-    """Kills whoever uses the engine at its n-th statement; counts them all when there is no n."""
-
-    def __init__(self, engine, at=None):
-        self.count, self.at = 0, at
-        sa.event.listen(engine, "before_cursor_execute", self.execute)
-
-    def execute(self, *_):
-        self.count += 1
-        if self.count == self.at:
-            raise Killed
 
 
 @pytest.fixture
@@ -228,60 +246,67 @@ def copies(request, october, engine, tmp_path):
     return Copies(engine, tmp_path, admin)
 
 
-def run(url, at=None):
-    """Settle on one copy, killed at a statement if asked to, and then once more; the result and all rows."""
-    engine = db.make_engine(url.render_as_string(hide_password=False))
-    gallows = Gallows(engine, at)
+def killed_and_run_again(url, at):
+    """Settle one copy, killed at a step, and settle it again; the result and all rows."""
+    assert gallows.settle(text_of(url), at=at) is None, "the run was to be killed"
+    engine = db.make_engine(text_of(url))
     sessions = db.session_maker(engine)
-
-    def once():
-        return settlement.settle(sessions, OCTOBER, WITH_FEE, WORLD, now=NOVEMBER)
-
-    try:
-        result = once()
-        assert at is None, "the run was to be killed"
-    except Killed:
-        result = once()
-    count = gallows.count
     with sessions() as session:
-        rows, problems = dump(session, without=["jobs"]), audit.problems(session)
-        mails = sorted(session.execute(sa.text("SELECT key FROM jobs")).scalars())
+        assert audit.problems(session) == [], f"killed at step {at}"
+    result = gallows.settle_again(sessions)
     engine.dispose()
-    assert problems == []
-    return count, (result, rows, mails)
+    return result, *contents_of(url)
 
 
-def test_a_settlement_killed_at_any_statement_and_run_again_comes_to_the_same(copies, engine):
+def test_a_settlement_killed_anywhere_and_run_again_comes_to_the_same(copies, engine, long):
     url = copies.new()
-    count, undisturbed = run(url)
+    count, result = gallows.settle(text_of(url))
+    undisturbed = result, *contents_of(url)
     copies.drop(url)
-    step = 2 if engine.dialect.name == "sqlite" else 7
+    apart = 1 if long else 5 if engine.dialect.name == "sqlite" else 13
 
     differing = []
-    for number in range(1, count + 1, step):
+    for number in range(1, count + 1, apart):
         url = copies.new()
-        if run(url, number)[1] != undisturbed:
+        if killed_and_run_again(url, number) != undisturbed:
             differing.append(number)
         copies.drop(url)
 
-    assert count > 60
+    assert count > 80
     assert differing == []
+
+
+def test_a_worker_of_the_pool_that_is_killed_loses_nothing(copies, engine, monkeypatch):
+    url = copies.new()
+    expected = gallows.settle(text_of(url))[1]
+    copies.drop(url)
+    url = copies.new()
+    with monkeypatch.context() as broken:
+        broken.setattr(settlement.Worker, "start", die)
+        with pytest.raises(Interrupted):
+            settle_with_pool(url)
+    assert settle_with_pool(url) == expected
+    contents_of(url)
+    copies.drop(url)
+
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4])
 def test_a_settlement_that_fails_after_posting_posts_once(october, monkeypatch, call):
     expected = settlement.dry_run(october.sessions, OCTOBER, WITH_FEE, now=october.now)
-    real, calls = ledger.post, itertools.count(1)
+    real, calls = ledger.post_many, itertools.count(1)
 
-    def post(*arguments, **named):
-        posted = real(*arguments, **named)
+    def post_many(*arguments, **named):
+        real(*arguments, **named)
         if next(calls) == call:
-            raise Killed
-        return posted
+            raise ZeroDivisionError
 
     with monkeypatch.context() as broken:
-        broken.setattr(ledger, "post", post)
-        with pytest.raises(Killed):
+        broken.setattr(ledger, "post_many", post_many)
+        with pytest.raises(ZeroDivisionError):
             settle(october)
     assert october.problems() == []
 
@@ -337,7 +362,7 @@ def write_down(session, month):
         users.set_budget(session, user, budget, now=made)
         if wallet:
             deposits.add(session, user, wallet, f"for {user.id}", now=made)
-    session.execute(sa.insert(settlement.Period), [new_period(OCTOBER)])
+    ensure_period(session, OCTOBER)
     for number, claimed in enumerate(month["sites"]):
         site = sites.ensure(session, f"site{number}.example.org")
         if claimed:
@@ -375,7 +400,7 @@ def settled(sessions, month):
 
 
 def check_random_months(copies, monkeypatch, examples):
-    monkeypatch.setattr(settlement, "READERS_PER_CHUNK", 2)
+    monkeypatch.setattr(lists, "READERS_PER_CHUNK", 2)
 
     @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(months)

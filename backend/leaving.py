@@ -1,0 +1,98 @@
+"""Leaving: a user's money is paid back, lists and claims end, and name, address and pages are erased (DESIGN 2.11).
+
+What was transferred stays, under a tombstone; whom a settled month went to stays with it, but no page.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from backend import access, checks, claims, clicks, jobs, ledger
+from backend.checks import World
+from backend.claims import Author
+from backend.errors import DomainError
+from backend.ledger import BANK, FEES, Posting, income, wallet
+from backend.money import CENT_MICROS, format_money
+from backend.period import period_of
+from backend.sites import Site
+from backend.users import Budget, User
+
+TOMBSTONE = "Somebody who left"
+
+
+class NotSettledYet(DomainError):
+    """A month that has ended is not settled yet. Please leave once it is."""
+
+    code = "not_settled_yet"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is to be paid back to whoever left, in whole cents; what a bank cannot pay stays with the operator."""
+
+    public_id: str
+    reference: str
+    paid_back_micros: int
+    rest_micros: int
+
+    def as_json(self) -> dict[str, object]:
+        """As commands print it."""
+        return asdict(self)
+
+
+def leave(session: Session, user: User, world: World, currency: str, *, now: datetime) -> Left:
+    """Delete a user. The operators are told what to pay back.
+
+    Raises:
+        NotSettledYet: An ended month may still charge or pay the user.
+    """
+    if due := clicks.first_due(session, period_of(now)):
+        raise NotSettledYet(f"{due} has ended and is not settled yet. Please leave once it is.")
+    left = Left(user.public_id, user.deposit_reference, *_pay_back(session, user, now))
+    for claim, _ in claims.of_user(session, user):
+        checks.give_up(session, claim, world, now=now)
+    listed = sa.select(Site).join(Author, Author.site_id == Site.id).where(Author.user_id == user.id)
+    for site in session.scalars(listed).all():
+        clicks.remove_author(session, site, user, now=now)
+    clicks.forget(session, user)
+    session.execute(sa.delete(Budget).where(Budget.reader_id == user.id))
+    access.forget(session, user)
+    jobs.forget(session, "mail", f"{user.id} ")
+    _tell(session, user, left, currency, now)
+    user.email, user.name = f"{user.public_id}@left.invalid", TOMBSTONE
+    user.is_operator, user.left_at = False, now
+    session.flush()
+    return left
+
+
+def _pay_back(session: Session, user: User, now: datetime) -> tuple[int, int]:
+    """Empty wallet and income: whole cents leave through the bank, the rest stays; both in micros."""
+    held = ledger.balances(session, [wallet(user.id), income(user.id)], lock=True)
+    paid, rest = 0, 0
+    for account, balance in held.items():
+        cents = balance - balance % CENT_MICROS
+        moves = ((BANK, "paid_back", cents), (FEES, "rest", balance - cents))
+        postings = (Posting(code, "leaving", account, to, amount, concerns=account) for to, code, amount in moves)
+        ledger.post(session, [posting for posting in postings if posting.amount_micros], now=now)
+        paid, rest = paid + cents, rest + balance - cents
+    return paid, rest
+
+
+def _tell(session: Session, user: User, left: Left, currency: str, now: datetime) -> None:
+    operators = session.scalars(sa.select(User).where(User.is_operator, User.id != user.id)).all()
+    amount = format_money(left.paid_back_micros, currency)
+    text = f"Somebody has left. Pay {amount} back the way it came: their deposits had the reference {left.reference}.\n"
+    for operator in operators if left.paid_back_micros else ():
+        mail = {"to": operator.email, "subject": f"Pay {amount} back", "text": text}
+        jobs.enqueue(session, "mail", f"{operator.id} left {left.public_id}", mail, now=now)
+    goodbye = {"to": user.email, "subject": "You have left Flattr", "text": _GOODBYE.format(amount=amount)}
+    jobs.enqueue(session, "mail", f"{user.id} left", goodbye, now=now)
+
+
+_GOODBYE = """\
+Your lists, sites and connected browsers are deleted, and so is this address once this mail is sent.
+
+{amount} is paid back to you the way it came. What you gave and received stays in the books, without your name.
+"""
