@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -64,9 +65,9 @@ class Payees:
         self._places[sites] = places
         self._places[self.changing] = ASK
 
-    def of(self, sites: Ints) -> Ints:
+    def of(self, sites: Ints) -> npt.NDArray[np.int32]:
         """The place of each site's owner in `owners`, or NOBODY, or ASK."""
-        return self._places[np.minimum(sites, self._places.size - 1)].astype(np.int64)
+        return self._places[np.minimum(sites, self._places.size - 1)]
 
 
 @dataclass(frozen=True)
@@ -82,17 +83,17 @@ class Read:
 def read(session: Session, period: Period, source: Source, payees: Payees) -> Read:
     """Read the lists of a chunk, write down its promises, and decide its empty months."""
     plain = bulk.column(session, _plain(source))
-    readers, sites = plain >> 32, plain & LOW
-    places = payees.of(sites)
-    counts = places >= 0
-    counts[counts] = payees.owners[places[counts]] != readers[counts]  # nobody flattrs themselves
+    places = payees.of(plain & LOW)
+    counts = (places >= 0) & (payees.owners[places] != plain >> 32) if payees.owners.size else places >= 0
+    unowned = plain[places == NOBODY] & LOW
+    pairs = pack(plain[counts] >> 32, places[counts])
     asked = bulk.read(session, _asked(source, payees.changing.size > 0))
     asking, owners = asked["reader_id"].astype(np.int64), asked["owner_id"].astype(np.int64)
     asked_counts = (owners > 0) & (owners != asking)
-    promises = np.count_nonzero(places == NOBODY) + np.count_nonzero(owners == 0)
+    promises = unowned.size + np.count_nonzero(owners == 0)
     if promises:
-        _promise(session, source, np.unique(sites[places == NOBODY]), payees)
-    pairs, counting = pack(readers[counts], places[counts]), np.count_nonzero(counts) + np.count_nonzero(asked_counts)
+        _promise(session, source, np.unique(unowned), payees)
+    counting = pairs.size + np.count_nonzero(asked_counts)
     listed = _with(Lists.of(pairs), payees.owners, asking[asked_counts], owners[asked_counts])
     gifts = _decide_empty(session, period, source, listed[0].readers)
     return Read(*_with(*listed, *gifts), int(counting), int(promises))

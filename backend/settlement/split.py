@@ -5,8 +5,10 @@ owners. So reader ids are below 2^31 and owners fewer than 2^32.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from backend.bulk import Ints
 from backend.ledger import even_share
@@ -14,9 +16,9 @@ from backend.ledger import even_share
 LOW = np.int64(0xFFFFFFFF)
 
 
-def pack(readers: Ints, places: Ints) -> Ints:
+def pack(readers: Ints, places: npt.NDArray[np.integer[Any]]) -> Ints:
     """Pairs of a reader and the place of an owner."""
-    return (readers.astype(np.int64) << 32) | places
+    return (readers << 32) | places
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Lists:
 
     @classmethod
     def of(cls, pairs: Ints) -> "Lists":
-        """Lists of packed pairs in any order; the same owner twice on a list is one person."""
-        pairs = _unique(pairs)
-        starts = _starts(pairs >> 32)
+        """Lists of packed pairs in any order, which are sorted in place; an owner twice on a list is one person."""
+        pairs.sort()
+        pairs = pairs[_first_of_its_kind(pairs)]
+        starts = np.flatnonzero(_first_of_its_kind(pairs >> 32))
         return cls(pairs, pairs[starts] >> 32, np.diff(starts, append=pairs.size))
 
     def shares(self, pots: Ints) -> Ints:
@@ -45,14 +48,10 @@ class Lists:
         return total
 
 
-def _unique(values: Ints) -> Ints:
-    values = np.sort(values)
-    return values[_starts(values)]
-
-
-def _starts(ordered: Ints) -> Ints:
-    """Where in an ordered array each value stands first."""
-    return np.flatnonzero(np.diff(ordered, prepend=ordered[:1] - 1)) if ordered.size else np.empty(0, dtype=np.int64)
+def _first_of_its_kind(ordered: Ints) -> npt.NDArray[np.bool_]:
+    first = np.ones(ordered.size, dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return first
 
 
 def sum_by_owner(owners: Ints, amounts: Ints) -> tuple[Ints, Ints]:

@@ -20,7 +20,7 @@ from backend.settlement.lists import Payees, Source
 from backend.sites import Site
 from backend.users import DEFAULT_BUDGET_MICROS, Budget, User
 
-BUCKETS = 4  # of owners, who are paid a bucket at a time
+BUCKETS = 16  # of owners, who are paid a bucket at a time
 _listed = bulk.working_table("listed_readers", "reader_id")
 
 
