@@ -563,11 +563,12 @@ def statement_table(email: str, found: st.Statement) -> Table:
 
 
 @flattr.command("audit")
+@click.option("--full", is_flag=True, help="Every list and income, not a sample of them.")
 @desk
-def audit_command(desk: Desk) -> None:
+def audit_command(desk: Desk, full: bool) -> None:
     """Recompute everything; exit 1 and say where when anything does not add up."""
     with desk.sessions() as session:
-        problems = audit.problems(session)
+        problems = audit.problems(session, full=full)
         transfers = session.scalar(sa.text("SELECT COUNT(*) FROM transfers"))
     text = "\n".join(problems) or f"Everything adds up: {transfers} transfers."
     desk.answer({"ok": not problems, "transfers": transfers, "problems": problems}, text)
