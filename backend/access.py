@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -280,6 +281,17 @@ def device_of(session: Session, token: str, *, now: datetime) -> tuple[Device, U
     if row is None:
         raise Unauthorized
     return row
+
+
+def readers_of(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, int]:
+    """The ids of the users whose tokens these are; others are left out. Notes, once a day, that they were used."""
+    hashes = {_hash(token): token for token in tokens}
+    query = sa.select(Device).where(Device.token_hash.in_(hashes))
+    found = session.scalars(query.where(Device.revoked_at.is_(None), Device.used_at > now - DEVICE_LIFE)).all()
+    for device in found:
+        if is_stale(device, now=now):
+            device.used_at = now
+    return {hashes[device.token_hash]: device.user_id for device in found}
 
 
 def is_stale(device: Device, *, now: datetime) -> bool:

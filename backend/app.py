@@ -86,7 +86,7 @@ def _add_faces(app: APIFlask) -> None:
 
 def _begin() -> None:
     """Requests that may write begin as writers, before they read anything."""
-    if request.endpoint and request.method not in ("GET", "HEAD", "OPTIONS"):
+    if request.endpoint not in (None, api.PRESS) and request.method not in ("GET", "HEAD", "OPTIONS"):
         begin_writing(session())
 
 

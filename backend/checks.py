@@ -204,6 +204,8 @@ def consider(session: Session, click: clicks.Shown, named: str | None, world: Wo
     A host that nobody looked at yet gets one look; one whose page names a user gets another, within a budget of its
     own, so that invented ids cannot use up the owner's checks. What the reader's browser saw is a hint, never proof.
     """
+    if click.owner and named in (None, click.owner.public_id) and click.rule != "author":
+        return  # nearly always
     site = sites.ensure(session, click.site)
     user = users.by_public_id(session, named) if named else None
     if click.owner:

@@ -42,11 +42,16 @@ def choices() -> list[str]:
     return ["keep", "repeat", *(["charity"] if charity_user() else [])]
 
 
+def is_counted() -> bool:
+    """Whether limits hold for who asks: in dev mode not for people at this machine."""
+    return not (config().dev and (request.remote_addr or "").startswith(("127.", "::1")))
+
+
 def limit(key: str, times: int, window: timedelta) -> None:
     """Count one use of *key*; in dev mode, people at this machine are not counted.
 
     Raises:
         RateLimited: Too often.
     """
-    if not (config().dev and (request.remote_addr or "").startswith(("127.", "::1"))):
+    if is_counted():
         limits.use(session(), key, times, window, now=clock())

@@ -1,5 +1,6 @@
 """How often something may be done, counted in the database so that it holds over several workers (RULES 5.9)."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -34,6 +35,28 @@ def use(session: Session, key: str, limit: int, window: timedelta, *, now: datet
     )
     if (session.scalar(statement.returning(Rate.used)) or 0) > limit:
         raise RateLimited(left)
+
+
+def use_each(session: Session, uses: Mapping[str, int], limit: int, window: timedelta, *, now: datetime) -> set[str]:
+    """Count uses of several keys at once; those that are over *limit* in this window, whose uses are not counted."""
+    since, _ = _window(window, now)
+    rows = [{"key": key[:300], "since": since, "used": count} for key, count in sorted(uses.items())]
+    if not rows:
+        return set()
+    statement = insert(session, Rate).values(rows)
+    more = statement.on_conflict_do_update(
+        index_elements=["key", "since"], set_={"used": Rate.used + statement.excluded.used}
+    )
+    over = {key for key, used in session.execute(more.returning(Rate.key, Rate.used)) if used > limit}
+    for key in sorted(over):
+        same = sa.update(Rate).where(Rate.key == key, Rate.since == since)
+        session.execute(same.values(used=Rate.used - uses[key]))
+    return over
+
+
+def refusal(window: timedelta, *, now: datetime) -> RateLimited:
+    """What to say to somebody who was there too often in this window."""
+    return RateLimited(_window(window, now)[1])
 
 
 def give_back(session: Session, key: str, window: timedelta, *, now: datetime) -> None:

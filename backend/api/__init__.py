@@ -7,11 +7,13 @@ from flask import Response, current_app, jsonify
 from sqlalchemy.exc import OperationalError
 
 from backend.api import clicks, errors, me, pairings
-from backend.api.base import blueprint
+from backend.api.base import PRESS, blueprint
 from backend.api.errors import PROBLEM_SCHEMA
-from backend.db import db, is_current
+from backend.api.presses import Presses
+from backend.api.together import Together
+from backend.db import db, is_current, session_maker
 
-__all__ = ["blueprint", "clicks", "errors", "init_app", "me", "pairings"]
+__all__ = ["PRESS", "blueprint", "clicks", "errors", "init_app", "me", "pairings"]
 
 
 def init_app(app: APIFlask) -> None:
@@ -24,6 +26,9 @@ def init_app(app: APIFlask) -> None:
         SERVERS=[{"url": app.config["FLATTR"].base_url}],  # else whatever Host the first caller named
     )
     app.register_blueprint(blueprint)
+    with app.app_context():
+        presses = Presses(session_maker(db.engine), app.config["FLATTR"])
+    app.extensions["presses"] = Together(presses.record)
     app.spec_processor(_complete)
     for path, view in (
         ("/openapi.json", _openapi),

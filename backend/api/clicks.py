@@ -1,14 +1,14 @@
 """Pressing, undoing and listing."""
 
-from datetime import timedelta
+from flask import current_app, g
 
-from flask import g
-
-from backend import checks, clicks
+from backend import clicks
 from backend.api.base import blueprint, token_auth
 from backend.api.errors import refusals
+from backend.api.presses import Pressed
 from backend.api.schemas import ClickIn, ClickOut, MonthOut, PageOut, PageQuery, PeriodQuery
-from backend.context import clock, config, limit, session, world
+from backend.context import clock, config, is_counted, session
+from backend.errors import DomainError
 from backend.period import period_of
 
 
@@ -28,11 +28,10 @@ from backend.period import period_of
 def post_click(json_data: ClickIn) -> tuple[ClickOut, int]:
     """Flattr a page. Sending it again is harmless."""
     facts = clicks.PageFacts(json_data.url, json_data.owner_id, json_data.title, json_data.clicked_at)
-    click, is_new = clicks.record(session(), g.reader, facts, now=clock(), dev=config().dev)
-    if is_new:
-        limit(f"clicks:{g.reader.id}", 300, timedelta(days=1))
-        checks.consider(session(), click, facts.owner_id, world(), now=clock())
-    session().commit()
+    answer = current_app.extensions["presses"](Pressed(g.token, facts, is_counted()))
+    if isinstance(answer, DomainError):
+        raise answer
+    click, is_new = answer
     return ClickOut.model_validate(click), 201 if is_new else 200
 
 

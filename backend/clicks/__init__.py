@@ -3,6 +3,7 @@
 A click stores the site, never the owner: who gets it is asked when it is shown and, for money, at settlement.
 """
 
+from backend.clicks.changes import confirm_author, forget, remove_author, remove_open, take_back, undo
 from backend.clicks.lists import (
     Answer,
     Month,
@@ -15,15 +16,7 @@ from backend.clicks.lists import (
     repeatable,
 )
 from backend.clicks.months import ensure_period, first_due, make_ahead, new_period, open_period
-from backend.clicks.press import (
-    PageFacts,
-    confirm_author,
-    forget,
-    record,
-    remove_author,
-    remove_open,
-    undo,
-)
+from backend.clicks.press import PageFacts, Press, Recorded, record, record_batch
 from backend.clicks.promises import keep_promises
 from backend.clicks.tables import Chunk, Click, Gift, Payee, Period, Promise, Share, paid_to, pays, pays_for
 
@@ -36,7 +29,9 @@ __all__ = [
     "PageFacts",
     "Payee",
     "Period",
+    "Press",
     "Promise",
+    "Recorded",
     "Share",
     "Shown",
     "confirm_author",
@@ -56,8 +51,10 @@ __all__ = [
     "pays_for",
     "people_of",
     "record",
+    "record_batch",
     "remove_author",
     "remove_open",
     "repeatable",
+    "take_back",
     "undo",
 ]

@@ -82,8 +82,9 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
         return Answer(None, None, None, "not_flattrable", None)
     name = sites.site_of(url)
     site, page = sites.find(session, name), sites.find_page(session, url)
-    owner = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
-    owner = payee(session, page, owner)
+    claimant = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
+    owner_id = payee_id(page, claimant.id if claimant else None)
+    owner = session.get(User, owner_id) if owner_id else None
     by_author = bool(page and page.author_id)
     opted_out = bool(site and site.opted_out_at)
     rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
@@ -215,9 +216,9 @@ def shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
     )
 
 
-def payee(session: Session, page: Page | None, claimant: User | None) -> User | None:
+def payee_id(page: Page | None, claimant_id: int | None) -> int | None:
     """The page's confirmed author, as long as its site has an owner who lists them; else that owner."""
-    return session.get(User, page.author_id) if page and page.author_id and claimant else claimant
+    return page.author_id if page and page.author_id and claimant_id else claimant_id
 
 
 def parsed(period: str) -> str:

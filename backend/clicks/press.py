@@ -1,5 +1,10 @@
-"""Pressing and undoing, and what else changes an open list."""
+"""Pressing: putting pages on readers' lists, many presses in one transaction.
 
+A busy server commits what came in together once (`api.together`); every question to the database is asked once for all
+of them. Rows are written in the order of their keys, so that two servers do not wait for each other.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,17 +12,16 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import claims, sites
-from backend.clicks.lists import Shown, parsed, payee, people_of, shown
+from backend.clicks.lists import Shown, payee_id, shown
 from backend.clicks.months import open_period
-from backend.clicks.tables import Click, Gift, Period, Promise, Share
+from backend.clicks.promises import PROMISE_MONTHS
+from backend.clicks.tables import Click
 from backend.db import insert
-from backend.errors import OptedOut, OwnSite, PeriodEnded
+from backend.errors import DomainError, NotFlattrable, OptedOut, OwnSite
 from backend.period import following, period_of
 from backend.sites import Page, Site
 from backend.urls import canonical
 from backend.users import User
-
-PROMISE_MONTHS = 12
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,19 @@ class PageFacts:
     clicked_at: datetime | None = None
 
 
-def record(session: Session, reader: User, facts: PageFacts, *, now: datetime, dev: bool = False) -> tuple[Shown, bool]:
+@dataclass(frozen=True)
+class Press:
+    """A reader presses the button on a page."""
+
+    reader_id: int
+    facts: PageFacts
+
+
+Recorded = tuple[Shown, bool]  # a click as its reader sees it, and whether it was new
+Key = tuple[int, int]  # a reader and a page
+
+
+def record(session: Session, reader: User, facts: PageFacts, *, now: datetime, dev: bool = False) -> Recorded:
     """Put a page on the reader's list of the open period; whether that was new.
 
     Sent again, it changes nothing, also when the month has ended in between (same page and `clicked_at`).
@@ -38,97 +54,138 @@ def record(session: Session, reader: User, facts: PageFacts, *, now: datetime, d
     Raises:
         NotFlattrable, OptedOut, OwnSite: The rules refuse the page.
     """
-    url = canonical(facts.url, dev=dev)
-    site = sites.ensure(session, sites.site_of(url))
-    page = sites.ensure_page(session, url, site, facts.title)
-    owner = payee(session, page, claims.owner_now(session, site, now=now))
-    if facts.clicked_at and (earlier := _sent_before(session, reader, page, facts.clicked_at, now)):
-        return shown(earlier, page, site, owner), False
-    if site.opted_out_at:
-        raise OptedOut(f"{site.name} asked not to be part of Flattr.")
-    if owner and owner.id == reader.id:
-        raise OwnSite
-    click, is_new = _insert(session, reader, page, facts.clicked_at or now, now)
-    return shown(click, page, site, owner), is_new
+    [recorded] = record_batch(session, [Press(reader.id, facts)], now=now, dev=dev)
+    if isinstance(recorded, DomainError):
+        raise recorded
+    return recorded
 
 
-def _insert(session: Session, reader: User, page: Page, clicked_at: datetime, now: datetime) -> tuple[Click, bool]:
-    row = {
-        "period": open_period(session, now),
-        "reader_id": reader.id,
-        "page_id": page.id,
-        "site_id": page.site_id,
-        "clicked_at": clicked_at,
+def record_batch(
+    session: Session, presses: Sequence[Press], *, now: datetime, dev: bool = False
+) -> list[Recorded | DomainError]:
+    """As `record`, for presses of any readers: what each came to, or why it was refused."""
+    found = _find(session, presses, now, dev)
+    asked = [one for one in found if isinstance(one, _Asked)]
+    period = open_period(session, now)
+    earlier = _sent_before(session, asked, period)
+    wanted = {one.key: _row(one, period, now) for one in asked if one not in earlier and one.refusal is None}
+    new = _insert(session, wanted)
+    listed = _listed(session, period, wanted)
+    results: list[Recorded | DomainError] = []
+    for one in found:
+        if isinstance(one, DomainError):
+            results.append(one)
+        elif one in earlier:
+            results.append((shown(earlier[one], one.page, one.site, one.owner), False))
+        elif one.refusal:
+            results.append(one.refusal)
+        else:
+            results.append((shown(listed[one.key], one.page, one.site, one.owner), one.key in new))
+            new.discard(one.key)  # who pressed twice at once has one new click
+    return results
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A press on a page that can be flattred, and who would get it."""
+
+    press: Press
+    page: Page
+    site: Site
+    owner: User | None
+
+    @property
+    def key(self) -> Key:
+        return self.press.reader_id, self.page.id
+
+    @property
+    def refusal(self) -> DomainError | None:
+        if self.site.opted_out_at:
+            return OptedOut(f"{self.site.name} asked not to be part of Flattr.")
+        return OwnSite() if self.owner and self.owner.id == self.press.reader_id else None
+
+
+def _find(session: Session, presses: Sequence[Press], now: datetime, dev: bool) -> list[_Asked | NotFlattrable]:
+    urls = [_canonical(press.facts.url, dev) for press in presses]
+    titles = {url: press.facts.title for url, press in zip(urls, presses, strict=True) if isinstance(url, str)}
+    places = _places(session, titles)
+    owners = _owners(session, places, now)
+    return [
+        _Asked(press, *places[url], owners[url]) if isinstance(url, str) else url
+        for url, press in zip(urls, presses, strict=True)
+    ]
+
+
+def _canonical(url: str, dev: bool) -> str | NotFlattrable:
+    try:
+        return canonical(url, dev=dev)
+    except NotFlattrable as refusal:
+        return refusal
+
+
+def _places(session: Session, titles: dict[str, str | None]) -> dict[str, tuple[Page, Site]]:
+    """Page and site of each address, made if nobody ever mentioned them."""
+    query = sa.select(Page, Site).join(Site, Site.id == Page.site_id).where(Page.url.in_(titles))
+    places = {page.url: (page, site) for page, site in session.execute(query)}
+    for url in sorted(titles.keys() - places.keys()):
+        site = sites.ensure(session, sites.site_of(url))
+        places[url] = sites.ensure_page(session, url, site, titles[url]), site
+    return places
+
+
+def _owners(session: Session, places: dict[str, tuple[Page, Site]], now: datetime) -> dict[str, User | None]:
+    """Who gets a click on each address that is made now."""
+    proven = claims.proven(session, {site.name for _, site in places.values()})
+    ids = {url: payee_id(page, claims.owner_of(site.name, proven, now)) for url, (page, site) in places.items()}
+    users = {user.id: user for user in session.scalars(sa.select(User).where(User.id.in_(set(ids.values()) - {None})))}
+    return {url: users[id_] if id_ else None for url, id_ in ids.items()}
+
+
+def _sent_before(session: Session, asked: Sequence[_Asked], period: str) -> dict[_Asked, Click]:
+    """The same clicks, accepted in an earlier period, whose answer was lost."""
+    dated = [one for one in asked if one.press.facts.clicked_at]
+    if not dated:
+        return {}
+    first = min(period_of(one.press.facts.clicked_at) for one in dated if one.press.facts.clicked_at)
+    months = [following(period, -back) for back in range(1, PROMISE_MONTHS + 1)]
+    # From a month before the reader's clock said: that one may be ahead.
+    since = [month for month in months if month >= following(first, -1)]
+    query = sa.select(Click).where(
+        Click.period.in_(since),
+        Click.reader_id.in_({one.press.reader_id for one in dated}),
+        Click.page_id.in_({one.page.id for one in dated}),
+        Click.promised_in.is_(None),
+    )
+    found = {(click.reader_id, click.page_id, click.clicked_at): click for click in session.scalars(query)}
+    keys = {one: (*one.key, one.press.facts.clicked_at) for one in dated}
+    return {one: found[key] for one, key in keys.items() if key in found}
+
+
+def _row(one: _Asked, period: str, now: datetime) -> dict[str, object]:
+    return {
+        "period": period,
+        "reader_id": one.press.reader_id,
+        "page_id": one.page.id,
+        "site_id": one.page.site_id,
+        "clicked_at": one.press.facts.clicked_at or now,
         "accepted_at": now,
-        "author_id": page.author_id,
+        "author_id": one.page.author_id,
     }
-    is_new = bool(
-        session.execute(insert(session, Click).values(row).on_conflict_do_nothing().returning(Click.page_id)).all()
-    )
-    return session.get_one(Click, (row["period"], reader.id, page.id)), is_new
 
 
-def _sent_before(session: Session, reader: User, page: Page, clicked_at: datetime, now: datetime) -> Click | None:
-    """The same click, accepted in an earlier period, whose answer was lost."""
-    earlier = [following(period_of(now), -months) for months in range(PROMISE_MONTHS + 1)]
-    return session.scalar(
-        sa.select(Click).where(
-            Click.period.in_(earlier),
-            Click.reader_id == reader.id,
-            Click.page_id == page.id,
-            Click.clicked_at == clicked_at,
-            Click.promised_in.is_(None),
-        )
-    )
+def _insert(session: Session, wanted: dict[Key, dict[str, object]]) -> set[Key]:
+    """Insert clicks; those of them that were not there."""
+    if not wanted:
+        return set()
+    rows = [wanted[key] for key in sorted(wanted)]
+    statement = insert(session, Click).values(rows).on_conflict_do_nothing()
+    return {
+        (reader_id, page_id)
+        for reader_id, page_id in session.execute(statement.returning(Click.reader_id, Click.page_id))
+    }
 
 
-def undo(session: Session, reader: User, page_id: int, period: str, *, now: datetime) -> None:
-    """Take a click back; one that is not there is fine.
-
-    Raises:
-        PeriodEnded: The period has ended: its list stays as it is.
-    """
-    parsed(period)
-    state = session.scalar(sa.select(Period.state).where(Period.period == period).with_for_update(read=True))
-    if period < period_of(now) or state not in ("open", None):
-        raise PeriodEnded
-    if -(2**63) <= page_id < 2**63:
-        session.execute(
-            sa.delete(Click).where(Click.period == period, Click.reader_id == reader.id, Click.page_id == page_id)
-        )
-
-
-def remove_open(session: Session, site: Site, *, now: datetime) -> list[int]:
-    """Take a site that opted out off all open lists (DESIGN 2.10); the readers it was taken from."""
-    query = sa.delete(Click).where(Click.period >= period_of(now), Click.site_id == site.id)
-    readers = session.scalars(query.returning(Click.reader_id)).all()
-    session.execute(sa.delete(Promise).where(Promise.site_id == site.id, Promise.joined.is_(None)))
-    return sorted(set(readers))
-
-
-def forget(session: Session, reader: User) -> None:
-    """Erase a reader's clicks and promises; whom settled months went to stays, without pages."""
-    months = sa.select(Share.reader_id, Share.period).where(Share.reader_id == reader.id).subquery()
-    people = people_of(months).subquery()
-    row = ["reader_id", "owner_id", "period"]
-    given = insert(session, Gift).from_select(row, sa.select(*(people.c[name] for name in row)).where(sa.true()))
-    session.execute(given.on_conflict_do_nothing())
-    session.execute(sa.delete(Click).where(Click.reader_id == reader.id))
-    session.execute(sa.delete(Promise).where(Promise.reader_id == reader.id))
-
-
-def confirm_author(session: Session, page: Page, author: User | None, *, now: datetime) -> None:
-    """The server saw whose tag a page carries: its clicks on open lists are theirs, or the claimant's again."""
-    page.author_id = author.id if author else None
-    open_clicks = sa.update(Click).where(Click.page_id == page.id, Click.period >= period_of(now))
-    session.execute(open_clicks.values(author_id=page.author_id))
-    session.flush()
-
-
-def remove_author(session: Session, site: Site, author: User, *, now: datetime) -> None:
-    """Take an author off a site's list: their pages' clicks on open lists are the claimant's again."""
-    session.execute(
-        sa.delete(claims.Author).where(claims.Author.site_id == site.id, claims.Author.user_id == author.id)
-    )
-    for page in session.scalars(sa.select(Page).where(Page.site_id == site.id, Page.author_id == author.id)):
-        confirm_author(session, page, None, now=now)
+def _listed(session: Session, period: str, wanted: Iterable[Key]) -> dict[Key, Click]:
+    keys = sa.tuple_(Click.reader_id, Click.page_id).in_(list(wanted))
+    query = sa.select(Click).where(Click.period == period, keys)
+    return {(click.reader_id, click.page_id): click for click in session.scalars(query)}

@@ -9,11 +9,12 @@ from sqlalchemy.orm import Session
 from backend import claims
 from backend.claims import Stretch, stretches_of
 from backend.clicks.months import open_period
-from backend.clicks.press import PROMISE_MONTHS
 from backend.clicks.tables import Click, Promise
 from backend.db import insert
 from backend.period import following
 from backend.sites import Page, Site
+
+PROMISE_MONTHS = 12
 
 
 def keep_promises(session: Session, names: Collection[str], *, now: datetime) -> dict[int, list[str]]:

@@ -33,6 +33,9 @@ def test_me_says_who_reads_and_what_the_open_month_is_worth(ann):
         "share_micros": 0,
         "projected_share_micros": 0,
         "empty_month": "keep",
+        "empty_month_choices": ["keep", "repeat"],
+        "charity": None,
+        "repeat_owners": 0,
     }
 
 
