@@ -25,6 +25,7 @@ SESSION_LIFE = timedelta(days=90)
 FRESH_LIFE = timedelta(minutes=10)
 PAIRING_LIFE = timedelta(minutes=10)
 DEVICE_LIFE = timedelta(days=180)
+NOTED_EVERY = timedelta(days=1)
 WRONG_CODES = 5
 _READ_AS = str.maketrans("ilo", "110", " -")
 
@@ -286,17 +287,18 @@ def device_of(session: Session, token: str, *, now: datetime) -> tuple[Device, U
 def readers_of(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, int]:
     """The ids of the users whose tokens these are; others are left out. Notes, once a day, that they were used."""
     hashes = {_hash(token): token for token in tokens}
-    query = sa.select(Device).where(Device.token_hash.in_(hashes))
-    found = session.scalars(query.where(Device.revoked_at.is_(None), Device.used_at > now - DEVICE_LIFE)).all()
-    for device in found:
-        if is_stale(device, now=now):
-            device.used_at = now
+    live = sa.select(Device.id, Device.token_hash, Device.user_id, Device.used_at).where(
+        Device.token_hash.in_(hashes), Device.revoked_at.is_(None), Device.used_at > now - DEVICE_LIFE
+    )
+    found = session.execute(live).all()
+    if stale := [device.id for device in found if device.used_at < now - NOTED_EVERY]:
+        session.execute(sa.update(Device).where(Device.id.in_(stale)).values(used_at=now))
     return {hashes[device.token_hash]: device.user_id for device in found}
 
 
 def is_stale(device: Device, *, now: datetime) -> bool:
     """Whether the use of a device should be noted again: once a day is enough."""
-    return device.used_at < now - timedelta(days=1)
+    return device.used_at < now - NOTED_EVERY
 
 
 def devices(session: Session, user: User) -> list[Device]:

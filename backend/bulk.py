@@ -4,7 +4,8 @@ PostgreSQL packs rows into one binary value and takes them by COPY; SQLite strea
 a fixed width. The caller's SQL is the same for both.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
 from itertools import chain
@@ -14,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import BYTEA
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA
 from sqlalchemy.orm import Session
 
 Ints = npt.NDArray[np.int64]
@@ -116,3 +118,46 @@ def fill(session: Session, table: sa.Table, columns: Mapping[str, Any]) -> None:
     session.execute(sa.text(f"DROP TABLE IF EXISTS {table.name}"))
     table.create(session.connection())
     insert(session, table, columns)
+
+
+class Question:
+    """A statement about rows of our own, built once for each database, however many rows and whatever they say.
+
+    Args:
+        build: The statement, of these rows as something to select from or join with, and of the dialect's INSERT.
+        columns: The rows' columns, with their types.
+    """
+
+    def __init__(self, build: Callable[[sa.FromClause, Any], Any], **columns: Any) -> None:
+        self._build, self._columns = build, columns
+        self._built: dict[str, tuple[Any, list[Any]]] = {}
+
+    def ask(self, session: Session, *, values: Mapping[str, Any] | None = None, **columns: Iterable[Any]) -> Any:
+        """The answer about these rows; *values* for the statement's other parameters."""
+        dialect = session.get_bind().dialect
+        if dialect.name not in self._built:
+            self._built[dialect.name] = self._for(dialect)
+        statement, processes = self._built[dialect.name]
+        if dialect.name == "postgresql":
+            rows: dict[str, Any] = {f"rows_{name}": list(column) for name, column in columns.items()}
+        else:
+            stored = (
+                [process(value) for value in column] if process else column
+                for process, column in zip(processes, columns.values(), strict=True)
+            )
+            rows = {"rows": json.dumps(list(zip(*stored, strict=True)))}
+        return session.execute(statement, rows | dict(values or {}))
+
+    def _for(self, dialect: sa.Dialect) -> tuple[Any, list[Any]]:
+        if dialect.name == "postgresql":
+            arrays = (sa.bindparam(f"rows_{name}", type_=ARRAY(kind)) for name, kind in self._columns.items())
+            typed = (sa.column(name, kind) for name, kind in self._columns.items())
+            given = sa.func.unnest(*arrays).table_valued(*typed, name="given").render_derived()
+            return self._build(given, postgresql.insert), []
+        rows = sa.func.json_each(sa.bindparam("rows")).table_valued("value", name="given_json")
+        fields = (
+            sa.type_coerce(sa.func.json_extract(rows.c.value, f"$[{at}]"), kind).label(name)
+            for at, (name, kind) in enumerate(self._columns.items())
+        )
+        processes = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in self._columns.values()]
+        return self._build(sa.select(*fields).subquery("given"), sqlite.insert), processes

@@ -50,7 +50,7 @@ from backend.errors import DomainError, InvalidRequest
 from backend.money import format_money, parse_amount
 from backend.period import parse_period
 
-THREADS = 8  # of each server process; the database pool is as large
+THREADS = 16  # of each server process; the database pool is as large
 log = logging.getLogger(__name__)
 messages = Console(stderr=True)
 

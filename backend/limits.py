@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from backend import bulk
 from backend.db import Base, insert
 from backend.errors import RateLimited
 
@@ -40,18 +42,30 @@ def use(session: Session, key: str, limit: int, window: timedelta, *, now: datet
 def use_each(session: Session, uses: Mapping[str, int], limit: int, window: timedelta, *, now: datetime) -> set[str]:
     """Count uses of several keys at once; those that are over *limit* in this window, whose uses are not counted."""
     since, _ = _window(window, now)
-    rows = [{"key": key[:300], "since": since, "used": count} for key, count in sorted(uses.items())]
-    if not rows:
+    if not uses:
         return set()
-    statement = insert(session, Rate).values(rows)
-    more = statement.on_conflict_do_update(
-        index_elements=["key", "since"], set_={"used": Rate.used + statement.excluded.used}
-    )
-    over = {key for key, used in session.execute(more.returning(Rate.key, Rate.used)) if used > limit}
+    keys = sorted(uses)
+    counted = _USE.ask(session, values={"since": since}, key=keys, used=[uses[key] for key in keys])
+    over = {key for key, used in counted if used > limit}
     for key in sorted(over):
         same = sa.update(Rate).where(Rate.key == key, Rate.since == since)
         session.execute(same.values(used=Rate.used - uses[key]))
     return over
+
+
+_rates = cast("sa.Table", Rate.__table__)
+
+
+def _use(given: sa.FromClause, insert: Any) -> Any:
+    rows = sa.select(given.c.key, given.c.used, sa.bindparam("since", type_=_rates.c.since.type)).where(sa.true())
+    statement = insert(_rates).from_select(["key", "used", "since"], rows)
+    more = {"used": _rates.c.used + statement.excluded.used}
+    return statement.on_conflict_do_update(index_elements=["key", "since"], set_=more).returning(
+        _rates.c.key, _rates.c.used
+    )
+
+
+_USE = bulk.Question(_use, key=sa.String(), used=sa.BigInteger())
 
 
 def refusal(window: timedelta, *, now: datetime) -> RateLimited:

@@ -1,5 +1,6 @@
 """What many requests ask for at the same moment, done in one transaction: the more come in, the less each costs."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
+LINGER = 0.002  # seconds that a busy server waits for more to come: those just answered are asking again
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
@@ -27,7 +29,7 @@ class Together(Generic[Asked, Answer]):
     def __init__(self, work: Callable[[list[Asked]], list[Answer]]) -> None:
         self._work, self._lock = work, Lock()
         self._next: _Batch[Asked, Answer] = _Batch()
-        self._thread = ThreadPoolExecutor(1, "together")
+        self._thread, self._busy = ThreadPoolExecutor(1, "together"), False
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one question; waits until it is committed."""
@@ -42,8 +44,11 @@ class Together(Generic[Asked, Answer]):
         return answer
 
     def _do(self, batch: _Batch[Asked, Answer]) -> list[Answer | DBAPIError]:
+        if self._busy:
+            time.sleep(LINGER)
         with self._lock:
             self._next = _Batch()  # who comes now waits for the next
+        self._busy = len(batch.asked) > 1
         try:
             return list(self._work(batch.asked))
         except DBAPIError:

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend import platforms, sites
+from backend import bulk, platforms, sites
 from backend.claims.proof import ADVICE, Finding, Wanted, ids_in_head
 from backend.db import Base, Id
 from backend.errors import DomainError, NotFound
@@ -58,6 +58,7 @@ class Claim(Base):
         _unique_while("state = 'verified'", "claims_one_verified_per_site", "site_id"),
         _unique_while("ended_at IS NULL", "claims_one_open_per_user", "site_id", "user_id"),
         sa.Index("claims_next_check_at_idx", "next_check_at"),
+        sa.Index("claims_site_id_idx", "site_id"),
     )
 
     id: Mapped[Id]
@@ -188,11 +189,21 @@ def stretches_of(site: str, claims: dict[str, list[Claim]], *, by: datetime) -> 
 def proven(session: Session, names: Collection[str]) -> dict[str, list[Claim]]:
     """All claims that were ever proven on these sites and the hosts above them, by site name."""
     wanted = {name for site in names for name in (site, *sites.hosts_above(site))}
-    query = sa.select(Site.name, Claim).join(Claim, Claim.site_id == Site.id)
     found: defaultdict[str, list[Claim]] = defaultdict(list)
-    for name, claim in session.execute(query.where(Site.name.in_(wanted), Claim.verified_at.is_not(None))):
+    for name, claim in _PROVEN.ask(session, name=wanted):
         found[name].append(claim)
     return found
+
+
+_PROVEN = bulk.Question(
+    lambda given, _: (
+        sa.select(Site.name, Claim)
+        .join(Claim, Claim.site_id == Site.id)
+        .join(given, given.c.name == Site.name)
+        .where(Claim.verified_at.is_not(None))
+    ),
+    name=sa.String(),
+)
 
 
 def owner_now(session: Session, site: Site, *, now: datetime) -> User | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -16,6 +17,14 @@ from backend.urls import canonical
 from backend.users import User
 
 REPEAT_MONTHS = 12
+
+
+class Authored(Protocol):
+    """A page, or what is known of one."""
+
+    @property
+    def author_id(self) -> int | None:
+        """Who wrote it, as the server saw itself."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +225,7 @@ def shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
     )
 
 
-def payee_id(page: Page | None, claimant_id: int | None) -> int | None:
+def payee_id(page: Authored | None, claimant_id: int | None) -> int | None:
     """The page's confirmed author, as long as its site has an owner who lists them; else that owner."""
     return page.author_id if page and page.author_id and claimant_id else claimant_id
 

@@ -4,21 +4,22 @@ A busy server commits what came in together once (`api.together`); every questio
 of them. Rows are written in the order of their keys, so that two servers do not wait for each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import claims, sites
-from backend.clicks.lists import Shown, payee_id, shown
+from backend import bulk, claims, sites
+from backend.claims import rule_for
+from backend.clicks.lists import Shown, payee_id
 from backend.clicks.months import open_period
 from backend.clicks.promises import PROMISE_MONTHS
 from backend.clicks.tables import Click
-from backend.db import insert
 from backend.errors import DomainError, NotFlattrable, OptedOut, OwnSite
-from backend.period import following, period_of
+from backend.period import following, period_of, starts_at
 from backend.sites import Page, Site
 from backend.urls import canonical
 from backend.users import User
@@ -67,22 +68,45 @@ def record_batch(
     found = _find(session, presses, now, dev)
     asked = [one for one in found if isinstance(one, _Asked)]
     period = open_period(session, now)
-    earlier = _sent_before(session, asked, period)
-    wanted = {one.key: _row(one, period, now) for one in asked if one not in earlier and one.refusal is None}
-    new = _insert(session, wanted)
-    listed = _listed(session, period, wanted)
+    earlier = _sent_before(session, asked, period, now)
+    wanted = {one.key: one for one in asked if one not in earlier and one.refusal is None}
+    new = _insert(session, wanted, period, now)
+    old = _on_lists(session, wanted.keys() - new, period)
     results: list[Recorded | DomainError] = []
     for one in found:
         if isinstance(one, DomainError):
             results.append(one)
         elif one in earlier:
-            results.append((shown(earlier[one], one.page, one.site, one.owner), False))
+            results.append((one.shown(earlier[one]), False))
         elif one.refusal:
             results.append(one.refusal)
         else:
-            results.append((shown(listed[one.key], one.page, one.site, one.owner), one.key in new))
+            results.append((one.shown(old.get(one.key) or one.click(period, now)), one.key in new))
             new.discard(one.key)  # who pressed twice at once has one new click
     return results
+
+
+class _Place(NamedTuple):
+    """A page, and what its site says."""
+
+    id: int
+    url: str
+    title: str | None
+    author_id: int | None
+    site_id: int
+    site: str
+    opted_out_at: datetime | None
+
+
+class _Click(NamedTuple):
+    """A click as a list has it."""
+
+    period: str
+    reader_id: int
+    page_id: int
+    clicked_at: datetime
+    author_id: int | None
+    promised_in: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,28 +114,57 @@ class _Asked:
     """A press on a page that can be flattred, and who would get it."""
 
     press: Press
-    page: Page
-    site: Site
+    place: _Place
     owner: User | None
 
     @property
     def key(self) -> Key:
-        return self.press.reader_id, self.page.id
+        return self.press.reader_id, self.place.id
 
     @property
     def refusal(self) -> DomainError | None:
-        if self.site.opted_out_at:
-            return OptedOut(f"{self.site.name} asked not to be part of Flattr.")
+        if self.place.opted_out_at:
+            return OptedOut(f"{self.place.site} asked not to be part of Flattr.")
         return OwnSite() if self.owner and self.owner.id == self.press.reader_id else None
+
+    def click(self, period: str, now: datetime) -> _Click:
+        """What is put on the list."""
+        at = self.press.facts.clicked_at or now
+        return _Click(period, self.press.reader_id, self.place.id, at, self.place.author_id, None)
+
+    def shown(self, click: _Click) -> Shown:
+        """How the reader sees it."""
+        place, owner = self.place, self.owner
+        return Shown(
+            page_id=place.id,
+            url=place.url,
+            title=place.title,
+            period=click.period,
+            clicked_at=click.clicked_at,
+            site=place.site,
+            owner=owner,
+            rule=rule_for(place.site, owner.id if owner else None, by_author=bool(click.author_id)),
+            promised_in=click.promised_in,
+        )
+
+
+# Finding: what each press is about ------------------------------------------------------------------------------------
+
+_columns = (Page.id, Page.url, Page.title, Page.author_id, Page.site_id, Site.name, Site.opted_out_at)
+_PLACES = bulk.Question(
+    lambda given, _: sa.select(*_columns).join(Site, Site.id == Page.site_id).join(given, given.c.url == Page.url),
+    url=sa.String(),
+)
+_USERS = bulk.Question(lambda given, _: sa.select(User).join(given, given.c.id == User.id), id=sa.BigInteger())
 
 
 def _find(session: Session, presses: Sequence[Press], now: datetime, dev: bool) -> list[_Asked | NotFlattrable]:
     urls = [_canonical(press.facts.url, dev) for press in presses]
     titles = {url: press.facts.title for url, press in zip(urls, presses, strict=True) if isinstance(url, str)}
     places = _places(session, titles)
-    owners = _owners(session, places, now)
+    owners = _owners(session, places.values(), now)
     return [
-        _Asked(press, *places[url], owners[url]) if isinstance(url, str) else url
+        _Asked(press, places[url], owners[url]) if isinstance(url, str) else url
         for url, press in zip(urls, presses, strict=True)
     ]
 
@@ -123,69 +176,106 @@ def _canonical(url: str, dev: bool) -> str | NotFlattrable:
         return refusal
 
 
-def _places(session: Session, titles: dict[str, str | None]) -> dict[str, tuple[Page, Site]]:
-    """Page and site of each address, made if nobody ever mentioned them."""
-    query = sa.select(Page, Site).join(Site, Site.id == Page.site_id).where(Page.url.in_(titles))
-    places = {page.url: (page, site) for page, site in session.execute(query)}
+def _places(session: Session, titles: Mapping[str, str | None]) -> dict[str, _Place]:
+    """The page at each address, made if nobody ever mentioned it."""
+    places = {row.url: _Place(*row) for row in _PLACES.ask(session, url=titles)}
     for url in sorted(titles.keys() - places.keys()):
         site = sites.ensure(session, sites.site_of(url))
-        places[url] = sites.ensure_page(session, url, site, titles[url]), site
+        page = sites.ensure_page(session, url, site, titles[url])
+        places[url] = _Place(page.id, url, page.title, page.author_id, site.id, site.name, site.opted_out_at)
     return places
 
 
-def _owners(session: Session, places: dict[str, tuple[Page, Site]], now: datetime) -> dict[str, User | None]:
+def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict[str, User | None]:
     """Who gets a click on each address that is made now."""
-    proven = claims.proven(session, {site.name for _, site in places.values()})
-    ids = {url: payee_id(page, claims.owner_of(site.name, proven, now)) for url, (page, site) in places.items()}
-    users = {user.id: user for user in session.scalars(sa.select(User).where(User.id.in_(set(ids.values()) - {None})))}
+    proven = claims.proven(session, {place.site for place in places})
+    ids = {place.url: payee_id(place, claims.owner_of(place.site, proven, now)) for place in places}
+    users = {user.id: user for user in _USERS.ask(session, id={id_ for id_ in ids.values() if id_}).scalars()}
     return {url: users[id_] if id_ else None for url, id_ in ids.items()}
 
 
-def _sent_before(session: Session, asked: Sequence[_Asked], period: str) -> dict[_Asked, Click]:
+# The lists ------------------------------------------------------------------------------------------------------------
+
+_clicks = cast("sa.Table", Click.__table__)
+_KEY = {"reader_id": sa.BigInteger(), "page_id": sa.BigInteger()}
+
+
+def _of(given: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
+    same = sa.and_(_clicks.c.reader_id == given.c.reader_id, _clicks.c.page_id == given.c.page_id)
+    return sa.select(*(_clicks.c[name] for name in _Click._fields)).join(given, same)
+
+
+_LISTED = bulk.Question(
+    lambda given, _: _of(given).where(_clicks.c.period == sa.bindparam("period", type_=_clicks.c.period.type)), **_KEY
+)
+_EARLIER = bulk.Question(
+    lambda given, _: _of(given).where(
+        _clicks.c.period.in_(sa.bindparam("periods", expanding=True)), _clicks.c.promised_in.is_(None)
+    ),
+    **_KEY,
+)
+_INSERT = bulk.Question(
+    lambda given, insert: (
+        insert(_clicks)
+        .from_select(
+            [*given.c.keys(), "period", "accepted_at"],
+            sa.select(
+                *given.c,
+                sa.bindparam("period", type_=_clicks.c.period.type),
+                sa.bindparam("now", type_=_clicks.c.accepted_at.type),
+            ).where(sa.true()),
+        )
+        .on_conflict_do_nothing()
+        .returning(_clicks.c.reader_id, _clicks.c.page_id)
+    ),
+    **{name: _clicks.c[name].type for name in ("reader_id", "page_id", "site_id", "clicked_at", "author_id")},
+)
+
+
+def _may_be_old(clicked_at: datetime, period: str, now: datetime) -> bool:
+    """Whether a press may have been accepted in an earlier period; readers' clocks are not quite right."""
+    return clicked_at < starts_at(period) + timedelta(days=2) or clicked_at > now
+
+
+def _sent_before(session: Session, asked: Sequence[_Asked], period: str, now: datetime) -> dict[_Asked, _Click]:
     """The same clicks, accepted in an earlier period, whose answer was lost."""
-    dated = [one for one in asked if one.press.facts.clicked_at]
+    dated = {one: at for one in asked if (at := one.press.facts.clicked_at) and _may_be_old(at, period, now)}
     if not dated:
         return {}
-    first = min(period_of(one.press.facts.clicked_at) for one in dated if one.press.facts.clicked_at)
     months = [following(period, -back) for back in range(1, PROMISE_MONTHS + 1)]
     # From a month before the reader's clock said: that one may be ahead.
-    since = [month for month in months if month >= following(first, -1)]
-    query = sa.select(Click).where(
-        Click.period.in_(since),
-        Click.reader_id.in_({one.press.reader_id for one in dated}),
-        Click.page_id.in_({one.page.id for one in dated}),
-        Click.promised_in.is_(None),
-    )
-    found = {(click.reader_id, click.page_id, click.clicked_at): click for click in session.scalars(query)}
-    keys = {one: (*one.key, one.press.facts.clicked_at) for one in dated}
+    first = following(min(period_of(at) for at in dated.values()), -1)
+    periods = [month for month in months if month >= first]
+    rows = _ask(_EARLIER, session, [one.key for one in dated], periods=periods)
+    found = {(row.reader_id, row.page_id, row.clicked_at): row for row in rows}
+    keys = {one: (*one.key, at) for one, at in dated.items()}
     return {one: found[key] for one, key in keys.items() if key in found}
 
 
-def _row(one: _Asked, period: str, now: datetime) -> dict[str, object]:
-    return {
-        "period": period,
-        "reader_id": one.press.reader_id,
-        "page_id": one.page.id,
-        "site_id": one.page.site_id,
-        "clicked_at": one.press.facts.clicked_at or now,
-        "accepted_at": now,
-        "author_id": one.page.author_id,
-    }
-
-
-def _insert(session: Session, wanted: dict[Key, dict[str, object]]) -> set[Key]:
-    """Insert clicks; those of them that were not there."""
+def _insert(session: Session, wanted: Mapping[Key, _Asked], period: str, now: datetime) -> set[Key]:
+    """Put clicks on the lists, in the order of their keys; those that were not there."""
     if not wanted:
         return set()
     rows = [wanted[key] for key in sorted(wanted)]
-    statement = insert(session, Click).values(rows).on_conflict_do_nothing()
-    return {
-        (reader_id, page_id)
-        for reader_id, page_id in session.execute(statement.returning(Click.reader_id, Click.page_id))
-    }
+    new = _INSERT.ask(
+        session,
+        values={"period": period, "now": now},
+        reader_id=[one.press.reader_id for one in rows],
+        page_id=[one.place.id for one in rows],
+        site_id=[one.place.site_id for one in rows],
+        clicked_at=[one.press.facts.clicked_at or now for one in rows],
+        author_id=[one.place.author_id for one in rows],
+    )
+    return {(reader_id, page_id) for reader_id, page_id in new}
 
 
-def _listed(session: Session, period: str, wanted: Iterable[Key]) -> dict[Key, Click]:
-    keys = sa.tuple_(Click.reader_id, Click.page_id).in_(list(wanted))
-    query = sa.select(Click).where(Click.period == period, keys)
-    return {(click.reader_id, click.page_id): click for click in session.scalars(query)}
+def _on_lists(session: Session, keys: Collection[Key], period: str) -> dict[Key, _Click]:
+    """What the lists say where they have these clicks already."""
+    return {(row.reader_id, row.page_id): row for row in _ask(_LISTED, session, keys, period=period)}
+
+
+def _ask(question: bulk.Question, session: Session, keys: Collection[Key], **values: object) -> list[_Click]:
+    if not keys:
+        return []
+    rows = question.ask(session, values=values, reader_id=[key[0] for key in keys], page_id=[key[1] for key in keys])
+    return [_Click(*row) for row in rows]

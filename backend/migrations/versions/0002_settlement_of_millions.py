@@ -40,6 +40,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("empty_month <> 'keep'"),
         postgresql_where=sa.text("empty_month <> 'keep'"),
     )
+    op.create_index("claims_site_id_idx", "claims", ["site_id"])
     op.create_index("payees_owner_id_period_idx", "payees", ["owner_id", "period"])
     op.create_index("clicks_site_id_period_idx", "clicks", ["site_id", "period"])
     op.create_index(
