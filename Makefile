@@ -37,8 +37,8 @@ check: ## lint, types, layers, lock files
 	node_modules/.bin/tsc --project .
 	node .ci/lint-extension.js
 
-bench: ## measure, one JSON object a line (docs/performance.md explains them)
-	@.ci/setup dev
+bench: ## measure, one JSON object a line (docs/performance.md explains them; READERS=1000000 for a large month)
+	@.ci/setup dev bench
 	@$(PY) -m tests.bench.bench
 
 lock: ## write the lock files anew after a change of dependencies (UPGRADE=1: newest versions)

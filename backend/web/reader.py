@@ -4,13 +4,13 @@ from datetime import timedelta
 from decimal import Decimal
 from secrets import token_hex
 
-from flask import abort, flash, render_template, request
+from flask import abort, flash, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from segno import helpers
 
-from backend import access, clicks, deposits, ledger, users
+from backend import access, clicks, deposits, leaving, ledger, users
 from backend import statements as st
-from backend.context import clock, config, limit, session
+from backend.context import charity_user, choices, clock, config, limit, session, world
 from backend.errors import InvalidRequest
 from backend.money import MICROS, decimal_text, format_money, parse_amount
 from backend.period import ends_at, following, parse_period, period_of
@@ -26,17 +26,47 @@ def month() -> ResponseReturnValue:
     now_open = period_of(clock())
     period = asked_period(now_open)
     found = clicks.month(session(), user(), period, now=clock())
+    budget_micros, empty_month = users.decision(session(), user().id, period)
+    repeat_owners, charity = clicks.repeatable(session(), user(), period), charity_user()
     return render_template(
         "reader/month.html",
         month=found,
+        choices=choices(),
+        empty_month=empty_month,
+        empty_month_says=_empty_month_says(empty_month, repeat_owners, charity.name if charity else None),
+        repeat_owners=repeat_owners,
+        charity=charity,
         given=st.given(session(), user(), period) if found.state == "settled" else None,
         ends_at=ends_at(period),
-        budget_micros=users.decision(session(), user().id, period)[0],
+        budget_micros=budget_micros,
         balance_micros=ledger.balance(session(), ledger.wallet(user().id)),
         currency=config().currency,
         earlier=following(period, -1),
         later=following(period) if period < now_open else None,
     )
+
+
+def _empty_month_says(choice: str, repeat_owners: int, charity: str | None) -> str:
+    """What the page says of a month in which nobody is flattred."""
+    if choice == "repeat" and repeat_owners:
+        people = "one person" if repeat_owners == 1 else f"{repeat_owners} people"
+        return f"If it stays so, it goes to the {people} of your last month, as you chose."
+    if choice == "charity" and charity:
+        return f"If it stays so, it goes to {charity}, as you chose."
+    return "A month without flattrs costs nothing."
+
+
+@blueprint.post("/month/empty")
+@signed_in
+def empty_month() -> ResponseReturnValue:
+    """What becomes of a month in which nobody is flattred."""
+    choice = request.form.get("choice", "")
+    if choice not in choices():
+        raise InvalidRequest("Please choose one of the offered ways.")
+    users.set_empty_month(session(), user(), choice, now=clock())
+    session().commit()
+    flash("Saved. It holds for this month and those to come.")
+    return back_to("/month")
 
 
 @blueprint.post("/month/undo")
@@ -153,6 +183,29 @@ def save_settings() -> ResponseReturnValue:
     session().commit()
     flash("Saved.")
     return back_to("/settings")
+
+
+@blueprint.get("/leave")
+@signed_in
+def leave() -> ResponseReturnValue:
+    """Say what leaving does, and ask for the address."""
+    held = ledger.balances(session(), [ledger.wallet(user().id), ledger.income(user().id)])
+    return render_template("reader/leave.html", paid_back_micros=sum(held.values()))
+
+
+@blueprint.post("/leave")
+@signed_in
+def leave_now() -> ResponseReturnValue:
+    """Delete the user who is signed in, if they are so freshly and mean it."""
+    if not access.is_fresh(g.web_session, now=clock()):
+        flash("Please sign in again: this cannot be undone, so we want to be sure that it is you.")
+        return redirect("/sign-in?next=/leave", 303)
+    if request.form.get("email", "").strip().lower() != user().email:
+        raise InvalidRequest("Please type your address as it stands there: this cannot be undone.")
+    left = leaving.leave(session(), user(), world(), config().currency, now=clock())
+    session().commit()
+    g.user = None
+    return render_template("reader/left.html", left=left)
 
 
 def asked_period(default: str) -> str:

