@@ -93,6 +93,22 @@ def test_when_nothing_ever_happened_last_month_is_settled_as_empty(town):
     assert settle(town, None) == result
 
 
+@pytest.mark.parametrize("pressed_later", [True, False])
+def test_a_month_is_due_when_a_reader_chose_what_becomes_of_it_though_nobody_had_pressed_yet(town, pressed_later):
+    town.person("Charity")
+    town.person("Ann", budget="1.00", wallet="5.00")
+    town.choose("Ann", "charity")
+    town.on("2026-11-09")
+    if pressed_later:
+        town.press("Ann", "bea.example.org/")
+    town.on("2026-12-01")
+    with pytest.raises(EarlierOpen, match="2026-10 has to be settled first"):
+        town.settle("2026-11", charity="Charity")
+
+    assert [town.settle(charity="Charity").period for _ in range(2)] == [OCTOBER, "2026-11"]
+    assert town.balances() == {"bank": "-5.00", "Ann wallet": "3.00", "Charity income": "2.00"}
+
+
 def test_only_one_settles_at_a_time(october, engine):
     before = contents(october)
     with db.exclusive(engine, "settle"):
