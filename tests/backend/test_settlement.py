@@ -208,6 +208,24 @@ def test_a_claim_revoked_while_the_month_is_settled_changes_nothing_any_more(oct
     assert october.problems() == []
 
 
+@pytest.mark.parametrize("sure", [0, 1, 2])
+def test_sites_that_changed_hands_are_settled_beside_however_few_that_did_not(town, sure):
+    town.person("Ann", budget="6.00", wallet="6.00")
+    for number, owner in enumerate(("Bea", "Carl", "Dora")[: sure + 1]):
+        town.person(owner)
+        town.claim(owner, f"site{number}.example.org")
+        town.press("Ann", f"site{number}.example.org/")
+    town.on("2026-10-20")
+    town.give_up("Bea", "site0.example.org")
+    town.press("Ann", "site0.example.org/later")
+    town.on("2026-11-01")
+
+    result = settle(town, terms=TERMS)
+
+    assert (result.owners, result.clicks, result.promises, result.charged_micros) == (sure + 1, sure + 1, 1, 6_000_000)
+    assert town.problems() == []
+
+
 def test_progress_is_told_step_by_step(october):
     told = []
     settle(october, progress=told.append)
