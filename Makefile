@@ -5,11 +5,11 @@ UV_COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --pyth
   --generate-hashes --no-emit-index-url --no-header
 unit_tests = $(shell find tests/extension -name '*.test.js' -o -name '*.test.mjs')
 
-.PHONY: help setup run test check demo bench lock clean
+.PHONY: help setup run test test-long check demo bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that running, testing and changing Flattr needs
 	@.ci/setup dev tools browsers
@@ -25,6 +25,10 @@ demo: ## play a worked month in the terminal
 test: setup ## run every test
 	node --test --test-reporter spec $(or $(unit_tests),$(error there are no tests in tests/extension))
 	$(PY) -m pytest -n 2
+
+test-long: ## run the tests that have a long form, in it: a million months, thousands of economies, every kill
+	@.ci/setup dev
+	FLATTR_TESTS=long $(PY) -m pytest -n 2 -m long
 
 check: ## lint, types, layers, lock files
 	@.ci/setup dev tools

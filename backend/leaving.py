@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from backend import access, checks, claims, clicks, jobs, ledger
 from backend.checks import World
-from backend.claims import Author
+from backend.claims import Author, states
 from backend.errors import DomainError
 from backend.ledger import BANK, FEES, Posting, income, wallet
 from backend.money import CENT_MICROS, format_money
@@ -53,10 +53,11 @@ def leave(session: Session, user: User, world: World, currency: str, *, now: dat
     left = Left(user.public_id, user.deposit_reference, *_pay_back(session, user, now))
     for claim, _ in claims.of_user(session, user):
         checks.give_up(session, claim, world, now=now)
+    states.void(session, user)
     listed = sa.select(Site).join(Author, Author.site_id == Site.id).where(Author.user_id == user.id)
     for site in session.scalars(listed).all():
         clicks.remove_author(session, site, user, now=now)
-    clicks.forget(session, user)
+    clicks.forget(session, user, now=now)
     session.execute(sa.delete(Budget).where(Budget.reader_id == user.id))
     access.forget(session, user)
     jobs.forget(session, "mail", f"{user.id} ")

@@ -1,4 +1,6 @@
-"""How the suite runs: tests that drive a real browser take turns, and with CI=true a skipped test fails the run."""
+"""How the suite runs: tests that drive a real browser take turns, a test that has a long form is marked so, and with
+CI=true a skipped test fails the run.
+"""
 
 import os
 
@@ -23,6 +25,8 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_itemcollected(item):
     if item.nodeid.startswith(BROWSER_TESTS):
         item.add_marker("browser")
+    if "long" in getattr(item, "fixturenames", ()):
+        item.add_marker("long")
 
 
 @pytest.hookimpl(trylast=True)

@@ -346,6 +346,12 @@ def give_up(session: Session, claim: Claim, *, now: datetime) -> Outcome:
     return outcome
 
 
+def void(session: Session, user: User) -> None:
+    """Nothing that is not settled yet is paid by the claims of a user who leaves; all of them are over."""
+    proven = sa.update(Claim).where(Claim.user_id == user.id, Claim.verified_at.is_not(None))
+    session.execute(proven.values(state="revoked"))
+
+
 def _free(session: Session, site: Site, now: datetime) -> None:
     """Who contests a site that nobody holds any more is looked at soon."""
     session.flush()

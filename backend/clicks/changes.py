@@ -47,15 +47,20 @@ def remove_open(session: Session, site: Site, *, now: datetime) -> list[int]:
     return sorted(set(readers))
 
 
-def forget(session: Session, reader: User) -> None:
-    """Erase a reader's clicks and promises; whom settled months went to stays, without pages."""
-    months = sa.select(Share.reader_id, Share.period).where(Share.reader_id == reader.id).subquery()
+def forget(session: Session, user: User, *, now: datetime) -> None:
+    """Erase a user's clicks and promises; whom settled months went to stays, without pages.
+
+    Others' open clicks on what the user wrote are the claimants'.
+    """
+    written = sa.update(Click).where(Click.author_id == user.id, Click.period >= period_of(now))
+    session.execute(written.values(author_id=None))
+    months = sa.select(Share.reader_id, Share.period).where(Share.reader_id == user.id).subquery()
     people = people_of(months).subquery()
     row = ["reader_id", "owner_id", "period"]
     given = insert(session, Gift).from_select(row, sa.select(*(people.c[name] for name in row)).where(sa.true()))
     session.execute(given.on_conflict_do_nothing())
-    session.execute(sa.delete(Click).where(Click.reader_id == reader.id))
-    session.execute(sa.delete(Promise).where(Promise.reader_id == reader.id))
+    session.execute(sa.delete(Click).where(Click.reader_id == user.id))
+    session.execute(sa.delete(Promise).where(Promise.reader_id == user.id))
 
 
 def confirm_author(session: Session, page: Page, author: User | None, *, now: datetime) -> None:

@@ -49,7 +49,9 @@ def make_ahead(session: Session, *, now: datetime) -> None:
 
 def first_due(session: Session, before: str) -> str | None:
     """The first unsettled period before another in which anything is to be settled."""
-    period: str | None = session.scalar(sa.select(sa.func.min(Period.period)))
+    begun = session.scalar(sa.select(sa.func.min(Period.period)))
+    chosen = session.scalar(sa.select(sa.func.min(Budget.period)).where(Budget.empty_month != "keep"))
+    period: str | None = min(filter(None, (begun, chosen)), default=None)
     while period and period < before:
         row = session.get(Period, period)
         if not (row and row.state == "settled") and _has_something(session, period, row):

@@ -84,7 +84,9 @@ def read(session: Session, period: Period, source: Source, payees: Payees) -> Re
     """Read the lists of a chunk, write down its promises, and decide its empty months."""
     plain = bulk.column(session, _plain(source))
     places = payees.of(plain & LOW)
-    counts = (places >= 0) & (payees.owners[places] != plain >> 32) if payees.owners.size else places >= 0
+    counts = places >= 0
+    if payees.owners.size:
+        counts &= payees.owners.take(places, mode="clip") != plain >> 32  # clip: not all places are places
     unowned = plain[places == NOBODY] & LOW
     pairs = pack(plain[counts] >> 32, places[counts])
     asked = bulk.read(session, _asked(source, payees.changing.size > 0))

@@ -93,6 +93,22 @@ def test_when_nothing_ever_happened_last_month_is_settled_as_empty(town):
     assert settle(town, None) == result
 
 
+@pytest.mark.parametrize("pressed_later", [True, False])
+def test_a_month_is_due_when_a_reader_chose_what_becomes_of_it_though_nobody_had_pressed_yet(town, pressed_later):
+    town.person("Charity")
+    town.person("Ann", budget="1.00", wallet="5.00")
+    town.choose("Ann", "charity")
+    town.on("2026-11-09")
+    if pressed_later:
+        town.press("Ann", "bea.example.org/")
+    town.on("2026-12-01")
+    with pytest.raises(EarlierOpen, match="2026-10 has to be settled first"):
+        town.settle("2026-11", charity="Charity")
+
+    assert [town.settle(charity="Charity").period for _ in range(2)] == [OCTOBER, "2026-11"]
+    assert town.balances() == {"bank": "-5.00", "Ann wallet": "3.00", "Charity income": "2.00"}
+
+
 def test_only_one_settles_at_a_time(october, engine):
     before = contents(october)
     with db.exclusive(engine, "settle"):
@@ -190,6 +206,24 @@ def test_a_claim_revoked_while_the_month_is_settled_changes_nothing_any_more(oct
     assert settle(october, progress=revoke) == expected
     assert 0 < told[1].readers < told[-1].readers
     assert october.problems() == []
+
+
+@pytest.mark.parametrize("sure", [0, 1, 2])
+def test_sites_that_changed_hands_are_settled_beside_however_few_that_did_not(town, sure):
+    town.person("Ann", budget="6.00", wallet="6.00")
+    for number, owner in enumerate(("Bea", "Carl", "Dora")[: sure + 1]):
+        town.person(owner)
+        town.claim(owner, f"site{number}.example.org")
+        town.press("Ann", f"site{number}.example.org/")
+    town.on("2026-10-20")
+    town.give_up("Bea", "site0.example.org")
+    town.press("Ann", "site0.example.org/later")
+    town.on("2026-11-01")
+
+    result = settle(town, terms=TERMS)
+
+    assert (result.owners, result.clicks, result.promises, result.charged_micros) == (sure + 1, sure + 1, 1, 6_000_000)
+    assert town.problems() == []
 
 
 def test_progress_is_told_step_by_step(october):

@@ -4,7 +4,20 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from backend import audit, checks, claims, clicks, deposits, fetch, ledger, settlement, sites, statements, users
+from backend import (
+    audit,
+    checks,
+    claims,
+    clicks,
+    deposits,
+    fetch,
+    leaving,
+    ledger,
+    settlement,
+    sites,
+    statements,
+    users,
+)
 from backend.checks import World
 from backend.claims import states
 from backend.fetch import Fetched, FetchFailed
@@ -103,17 +116,34 @@ class Town:
             mine = [claim for claim, of in claims.of_user(session, self.people[name]) if of.name == site]
             states.give_up(session, mine[0], now=self.now)
 
+    def choose(self, name, choice):
+        """A reader decides what becomes of an empty month."""
+        with self.sessions.begin() as session:
+            users.set_empty_month(session, self.people[name], choice, now=self.now)
+
+    def leave(self, name):
+        """A user is deleted; what is paid back."""
+        with self.sessions.begin() as session:
+            user = session.get_one(User, self.people[name].id)
+            return leaving.leave(session, user, WORLD, "EUR", now=self.now)
+
+    def terms(self, fee_bps=0, charity=None):
+        """What the operator's settings say; *charity* is somebody's name."""
+        return settlement.Terms("EUR", fee_bps, self.people[charity].id if charity else None)
+
     def settle(self, period=None, **terms):
         """The operator settles; the books are right afterwards."""
-        result = settlement.settle(
-            self.sessions, period, settlement.Terms("EUR", terms.get("fee_bps", 0)), WORLD, now=self.now
-        )
+        result = settlement.settle(self.sessions, period, self.terms(**terms), WORLD, now=self.now)
         assert self.problems() == []
         return result
 
+    def foretell(self, period=None, **terms):
+        """What settling would come to."""
+        return settlement.dry_run(self.sessions, period, self.terms(**terms), now=self.now)
+
     def problems(self):
         with self.sessions() as session:
-            return audit.problems(session)
+            return audit.problems(session, full=True)
 
     def statement(self, name, period):
         with self.sessions() as session:
