@@ -10,7 +10,8 @@ from typing import Any
 
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Response, request
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
 from flask_wtf.csrf import CSRFProtect
@@ -32,6 +33,14 @@ SECURITY_HEADERS = {
 }
 
 
+class PageSessions(SecureCookieSessionInterface):
+    """Form tokens need a cookie; the API has no use for any (RULES 5.2)."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """As Flask's own, for pages."""
+        return None if request.path.startswith("/api/") else super().open_session(app, request)
+
+
 def create_app(config: Config | None = None) -> APIFlask:
     """The WSGI application; `flask --app backend.app run` and `flattr serve` start here."""
     config = config or from_environment()
@@ -50,6 +59,7 @@ def create_app(config: Config | None = None) -> APIFlask:
         WTF_CSRF_TIME_LIMIT=None,
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.session_interface = PageSessions()
     if config.proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.proxies, x_proto=config.proxies)  # type: ignore[method-assign]
     db.init_app(app)
@@ -63,7 +73,7 @@ def create_served_app() -> APIFlask:
     """The application in a process of `flattr serve`, which ends when that command does, however it dies."""
     jobs.end_with_parent()
     # The thread that commits for all others waits for the database a dozen times, and after each for its turn to run.
-    sys.setswitchinterval(0.0002)
+    sys.setswitchinterval(0.001)
     return create_app()
 
 

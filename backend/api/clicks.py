@@ -1,6 +1,6 @@
 """Pressing, undoing and listing."""
 
-from flask import current_app, g
+from flask import Response, current_app, g
 
 from backend import clicks
 from backend.api.base import blueprint, token_auth
@@ -25,14 +25,15 @@ from backend.period import period_of
     }
     | refusals(400, 401, 403, 409, 413, 422, 429)
 )
-def post_click(json_data: ClickIn) -> tuple[ClickOut, int]:
+def post_click(json_data: ClickIn) -> Response:
     """Flattr a page. Sending it again is harmless."""
     facts = clicks.PageFacts(json_data.url, json_data.owner_id, json_data.title, json_data.clicked_at)
     answer = current_app.extensions["presses"](Pressed(g.token, facts, is_counted()))
     if isinstance(answer, DomainError):
         raise answer
     click, is_new = answer
-    return ClickOut.model_validate(click), 201 if is_new else 200
+    body = ClickOut.model_validate(click).model_dump_json()
+    return Response(body, 201 if is_new else 200, content_type="application/json")
 
 
 @blueprint.get("/clicks")

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -14,12 +13,6 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 
-@dataclass
-class _Batch(Generic[Asked, Answer]):
-    asked: list[Asked] = field(default_factory=list)
-    answers: "Future[list[Answer | DBAPIError]]" = field(default_factory=Future)
-
-
 class Together(Generic[Asked, Answer]):
     """Calls *work* with all that was asked while the last call was under way, in a thread of its own.
 
@@ -28,35 +21,48 @@ class Together(Generic[Asked, Answer]):
 
     def __init__(self, work: Callable[[list[Asked]], list[Answer]]) -> None:
         self._work, self._lock = work, Lock()
-        self._next: _Batch[Asked, Answer] = _Batch()
+        self._next: list[tuple[Asked, Future[Answer | DBAPIError]]] = []
         self._thread, self._busy = ThreadPoolExecutor(1, "together"), False
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one question; waits until it is committed."""
+        mine: Future[Answer | DBAPIError] = Future()
         with self._lock:
-            batch, at = self._next, len(self._next.asked)
-            batch.asked.append(asked)
-            if at == 0:
-                batch.answers = self._thread.submit(self._do, batch)
-        answer = batch.answers.result()[at]
+            self._next.append((asked, mine))
+            is_first, batch = len(self._next) == 1, self._next
+        if is_first:
+            self._thread.submit(self._do).add_done_callback(lambda done: _hand_out(batch, done))
+        answer = mine.result()
         if isinstance(answer, DBAPIError):
             raise answer
         return answer
 
-    def _do(self, batch: _Batch[Asked, Answer]) -> list[Answer | DBAPIError]:
+    def _do(self) -> list[Answer | DBAPIError]:
         if self._busy:
             time.sleep(LINGER)
         with self._lock:
-            self._next = _Batch()  # who comes now waits for the next
-        self._busy = len(batch.asked) > 1
+            batch, self._next = self._next, []  # who comes now waits for the next
+        self._busy = len(batch) > 1
         try:
-            return list(self._work(batch.asked))
+            return list(self._work([asked for asked, _ in batch]))
         except DBAPIError:
             # One that the database does not take, or two servers in each other's way: the others need not suffer.
-            return [self._alone(asked) for asked in batch.asked]
+            return [self._alone(asked) for asked, _ in batch]
 
     def _alone(self, asked: Asked) -> Answer | DBAPIError:
         try:
             return self._work([asked])[0]
         except DBAPIError as error:
             return error
+
+
+def _hand_out(
+    batch: list[tuple[Asked, "Future[Answer | DBAPIError]"]], done: "Future[list[Answer | DBAPIError]]"
+) -> None:
+    """Wake everybody with their own answer, or with what went wrong for all."""
+    if error := done.exception():
+        for _, waiting in batch:
+            waiting.set_exception(error)
+    else:
+        for (_, waiting), answer in zip(batch, done.result(), strict=True):
+            waiting.set_result(answer)
