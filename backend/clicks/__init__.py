@@ -3,7 +3,7 @@
 A click stores the site, never the owner: who gets it is asked when it is shown and, for money, at settlement.
 """
 
-from backend.clicks.lists import Answer, Month, Shown, explain, month, payees_of
+from backend.clicks.lists import Answer, Month, Shown, explain, month, payees_of, promising
 from backend.clicks.press import (
     PageFacts,
     confirm_author,
@@ -36,6 +36,7 @@ __all__ = [
     "paid_to",
     "payees_of",
     "pays",
+    "promising",
     "record",
     "remove_author",
     "remove_open",

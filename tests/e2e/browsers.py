@@ -56,8 +56,11 @@ class Browser:
     origin: str
 
     def __init__(self, profile=None, *, headless=True, hosts=(), dark=False, extension=EXTENSION):
+        is_new = not (profile and pathlib.Path(profile).exists())
         try:
             self._start(profile, headless, hosts, dark, extension)
+            if is_new:
+                self._close_welcome()
         except BaseException:
             self.quit()
             raise
@@ -73,6 +76,13 @@ class Browser:
         if driver:
             with contextlib.suppress(WebDriverException):
                 driver.quit()
+
+    def _close_welcome(self):
+        """Installing opens one tab; tests begin without it."""
+        first = self.driver.current_window_handle
+        self.go_to_tab("pages/welcome.html")
+        self.driver.close()
+        self.driver.switch_to.window(first)
 
     # The extension
 

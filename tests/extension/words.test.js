@@ -24,6 +24,7 @@ const said = (view) =>
       url: 'https://www.alice.example.org/a',
       server: 'https://flattr.test',
       me: ME,
+      queue: { length: 0, reason: 'sending', next: null },
       ...view,
     }),
   );
@@ -47,9 +48,9 @@ test('an owner without a name goes by the site', () => {
   assert.equal(said({ click: { ...CLICK, owner: { public_id: 'a', name: null } } }).payee, 'alice.example.org');
 });
 
-for (const [promises, nth] of Object.entries({ 1: '1st', 2: '2nd', 3: '3rd', 4: '4th', 11: '11th', 22: '22nd' })) {
+for (const [place, nth] of Object.entries({ 1: '1st', 2: '2nd', 3: '3rd', 4: '4th', 11: '11th', 22: '22nd' })) {
   test(`a promise says that it is the ${nth}`, () => {
-    const click = { ...CLICK, owner: null, state: 'promise', promises: Number(promises) };
+    const click = { ...CLICK, owner: null, state: 'promise', place: Number(place) };
     const expected = `Not here yet: you are the ${nth} to promise alice.example.org a share.`;
     assert.equal(said({ kind: 'promise', click }).why, expected);
   });
@@ -61,7 +62,7 @@ test('a refusal that nobody thought of is shown in the server’s own words', ()
 });
 
 test('a browser that was never connected offers to connect', () => {
-  const { act, worth } = said({ kind: 'unconnected', click: null, waiting: 2 });
+  const { act, worth } = said({ kind: 'unconnected', click: null, queue: { length: 2, reason: 'unconnected' } });
   assert.deepEqual([act, worth], ['connect', '2 waiting']);
 });
 
