@@ -3,13 +3,12 @@
     .venv/bin/python docs/store/pictures.py               the pictures of the listings, docs/store/pictures/
     .venv/bin/python docs/store/pictures.py --all FOLDER  every state: light, dark, high contrast, narrow, right to left
 
-The extension runs in Chromium; only what its background would answer is made up. `--language de` speaks German.
+The extension runs in Chromium; what its background would answer is made up, and its language is `--language`.
 """
 
 import argparse
 import base64
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -165,7 +164,10 @@ ACT = """const click = s => document.querySelector(s).click();
 ANSWERS = """
   const answers = %s;
   chrome.runtime.sendMessage = async ({ type }) => ({ value: answers[type] ?? null });
-  Object.defineProperty(window, 'close', { value: () => undefined });"""
+  Object.defineProperty(window, 'close', { value: () => undefined });
+  const words = %s;
+  chrome.i18n.getMessage = (name, values = []) =>
+    (words[name]?.message ?? '').replaceAll(/\\$([1-9])/g, (_, n) => values[n - 1] ?? '');"""
 MEDIA = {
     "light": [("prefers-color-scheme", "light")],
     "dark": [("prefers-color-scheme", "dark")],
@@ -177,8 +179,9 @@ MEDIA = {
 class Studio:
     """A browser whose extension is told what to show."""
 
-    def __init__(self, browser):
+    def __init__(self, browser, language="en"):
         self.browser, self.driver, self.told = browser, browser.driver, None
+        self.words = (ROOT / "extension" / "_locales" / language / "messages.json").read_text("utf-8")
 
     def devtools(self, method, **params):
         """A command to the page that is in front."""
@@ -192,7 +195,7 @@ class Studio:
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=400, deviceScaleFactor=2, mobile=False)
         if self.told:
             self.devtools("Page.removeScriptToEvaluateOnNewDocument", identifier=self.told)
-        script = ANSWERS % json.dumps(answers)
+        script = ANSWERS % (json.dumps(answers), self.words)
         self.told = self.devtools("Page.addScriptToEvaluateOnNewDocument", source=script)["identifier"]
         name, _, query = page.partition("?")
         self.driver.get(f"{self.browser.origin}/{name}.html?{query}")
@@ -232,41 +235,13 @@ STORE = {
     "4-welcome": ("page", "welcome", "light"),
     "5-dark": ("popup", "counts", "dark"),
 }
-LINES = {
-    "en": {
-        "1-press": ("One press.", "You see who gets a share, why, and how much it is."),
-        "2-promise": ("Not here yet?", "A promise costs nothing until they join."),
-        "3-month": ("One list, in all your browsers.", "Everybody on it gets the same. Undo anything until it ends."),
-        "4-welcome": ("Try it before you sign up.", "The first press is for practice."),
-        "5-dark": ("It sees the page you press on.", "And no other page."),
-    },
-    "de": {
-        "1-press": ("Ein Druck.", "Du siehst, wer einen Anteil bekommt, warum und wie viel."),
-        "2-promise": ("Noch nicht dabei?", "Ein Versprechen kostet nichts, bis jemand dazukommt."),
-        "3-month": ("Eine Liste, in allen Browsern.", "Alle bekommen gleich viel. Bis zum Ende lässt sich alles zurücknehmen."),
-        "4-welcome": ("Erst probieren, dann anmelden.", "Der erste Druck ist zum Üben."),
-        "5-dark": ("Sieht die Seite, auf der du drückst.", "Und keine andere."),
-    },
-    "fr": {
-        "1-press": ("Un clic.", "Vous voyez qui reçoit une part, pourquoi, et combien."),
-        "2-promise": ("Pas encore ici ?", "Une promesse ne coûte rien d’ici là."),
-        "3-month": ("Une liste, dans tous vos navigateurs.", "Chacun reçoit autant. Tout s’annule jusqu’à la fin du mois."),
-        "4-welcome": ("Essayez avant de vous inscrire.", "Le premier clic est pour essayer."),
-        "5-dark": ("Il voit la page où vous cliquez.", "Et aucune autre."),
-    },
-    "es": {
-        "1-press": ("Un clic.", "Ves quién recibe una parte, por qué y cuánto es."),
-        "2-promise": ("¿Aún no está aquí?", "Una promesa no cuesta nada hasta entonces."),
-        "3-month": ("Una lista, en todos tus navegadores.", "Todos reciben lo mismo. Puedes deshacer hasta que acabe el mes."),
-        "4-welcome": ("Prueba antes de registrarte.", "El primer clic es una prueba."),
-        "5-dark": ("Ve la página en la que pulsas.", "Y ninguna otra."),
-    },
-}  # fmt: skip
+LINES = json.loads((ROOT / "docs" / "store" / "lines.json").read_text("utf-8"))
 FRAME = """<!doctype html><meta charset="utf-8"><style>{tokens}
-  body {{ margin: 0; width: 1280px; height: 800px; overflow: hidden; display: grid; grid-template-columns: 520px 1fr;
+  body {{ margin: 0; width: 1280px; height: 800px; overflow: hidden; display: grid; grid-template: 800px / 520px 1fr;
     gap: 40px; align-items: center; background: var(--paper); color: var(--ink) }}
   div {{ padding-inline-start: 72px }}
-  h1 {{ font: 52px/60px var(--serif); margin: 0 0 24px; text-wrap: balance }} p {{ font: 24px/36px var(--sans); margin: 0 }}
+  h1 {{ font: 52px/60px var(--serif); margin: 0 0 24px; text-wrap: balance }}
+  p {{ font: 24px/36px var(--sans); margin: 0 }}
   img {{ border: 1px solid var(--hairline); max-width: 640px }}
   img.popup {{ width: 560px }} img.page {{ width: 640px; align-self: start; margin-top: 64px }}
 </style><div><h1>{head}</h1><p>{line}</p></div><img class="{kind}" src="data:image/png;base64,{shot}">"""
@@ -308,9 +283,8 @@ def main():
     parser.add_argument("--all", type=Path, metavar="FOLDER")
     parser.add_argument("--language", choices=LINES, default="en")
     asked = parser.parse_args()
-    os.environ["LANGUAGE"] = asked.language
     with Chromium() as browser:
-        studio = Studio(browser)
+        studio = Studio(browser, asked.language)
         if asked.all:
             everything(studio, asked.all)
         else:

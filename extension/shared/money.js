@@ -51,9 +51,9 @@ export function microsOf(text) {
 
 /** @param {string} instant  periods end by the server's calendar, UTC */
 export function day(instant) {
-  return new Intl.DateTimeFormat(locale(), { day: 'numeric', month: 'long', timeZone: 'UTC' }).format(
-    new Date(instant),
-  );
+  const format = new Intl.DateTimeFormat(locale(), { day: 'numeric', month: 'long', timeZone: 'UTC' });
+  const text = format.format(new Date(instant));
+  return locale() === 'fr' ? text.replace(/^1 /, '1er ') : text; // Intl does not know that the French count this one
 }
 
 /** @param {string} period  `2026-11` */
