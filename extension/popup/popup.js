@@ -12,7 +12,6 @@ import { noteFor, wordsFor } from './words.js';
 const pressed = { url: '' };
 
 dress();
-byId('cake').append(drawCake({ people: 0, wedges: [], promise: false }, t('cake_whole')));
 byId('undo').onclick = () => ask('undo', pressed);
 byId('month').onclick = () => open('month');
 press().catch(failed);

@@ -14,8 +14,8 @@ export function dress() {
   for (const node of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-text]'))) {
     node.textContent = t(node.dataset['text'] ?? '');
   }
-  // Only a page can ask which colours the browser wears; its background cannot.
-  void ask('wear', { dark: matchMedia('(prefers-color-scheme: dark)').matches });
+  // Only a page can ask which colours the browser wears; its background cannot. That is for when all else is done.
+  requestIdleCallback(() => ask('wear', { dark: matchMedia('(prefers-color-scheme: dark)').matches }));
 }
 
 /**

@@ -33,7 +33,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 EXTENSION = ROOT / "extension"
 MANIFEST = json.loads((EXTENSION / "manifest.json").read_text())
 GECKO_ID = MANIFEST["browser_specific_settings"]["gecko"]["id"]
-POPUP = MANIFEST["action"]["default_popup"]
+POPUP = MANIFEST["action"]["default_popup"].rpartition("/")[0]  # whatever opens there
 HOME = "pages/settings.html"
 
 
