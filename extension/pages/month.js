@@ -1,6 +1,6 @@
 /** My month: who gets a share, what is promised, how it ends, and what still waits in this browser. */
 import { drawCake } from '../shared/cake.js';
-import { byId, dress, link, make } from '../shared/dom.js';
+import { byId, dress, link, make, redraw } from '../shared/dom.js';
 import { showEnding } from '../shared/ending.js';
 import { ask } from '../shared/messages.js';
 import { amount, day, month as monthName } from '../shared/money.js';
@@ -113,18 +113,21 @@ function list(id, why, clicks) {
   const columns = ['page', ...(order === 'person' ? [] : ['payee']), ...(order === 'day' ? [] : ['day'])];
   const heads = columns.map((name) => make('th', { scope: 'col', className: name }, t(`month_${name}`)));
   heads.push(make('th', { scope: 'col', className: 'last' }, t('month_action')));
-  const groups = grouped(clicks, order, locale()).map(({ name, clicks }) =>
+  const body = (/** @type {import('./list.js').Group} */ { name, clicks }) => [
+    ...(name ? [heading(order === 'day' ? day(name) : name, heads.length)] : []),
+    ...clicks.map((click) => row(click, columns)),
+  ];
+  byId(id).hidden = !clicks.length;
+  redraw(byId(id), [clicks, order], () => [
+    make('h2', {}, t(`month_${id}`)),
+    make('p', { className: 'quiet' }, why),
     make(
-      'tbody',
+      'table',
       {},
-      ...(name ? [heading(order === 'day' ? day(name) : name, heads.length)] : []),
-      ...clicks.map((click) => row(click, columns)),
+      make('thead', {}, make('tr', {}, ...heads)),
+      ...grouped(clicks, order, locale()).map((group) => make('tbody', {}, ...body(group))),
     ),
-  );
-  const table = make('table', {}, make('thead', {}, make('tr', {}, ...heads)), ...groups);
-  const section = byId(id);
-  section.hidden = !clicks.length;
-  section.replaceChildren(make('h2', {}, t(`month_${id}`)), make('p', { className: 'quiet' }, why), table);
+  ]);
 }
 
 /**
@@ -145,10 +148,7 @@ function row(click, columns) {
     { type: 'button', className: 'link', ariaLabel: t('undo_page', nameOf(click)) },
     t('undo'),
   );
-  node.onclick = () => {
-    node.disabled = true;
-    return ask('undoListed', { click });
-  };
+  node.onclick = () => ask('undoListed', { click });
   const cells = columns.map((name) => make('td', { className: name }, cell(click, name)));
   return make('tr', {}, ...cells, make('td', { className: 'last' }, node));
 }

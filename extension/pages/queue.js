@@ -1,5 +1,5 @@
 /** What waits in this browser, why, and until when. */
-import { link, make } from '../shared/dom.js';
+import { link, make, redraw } from '../shared/dom.js';
 import { ask } from '../shared/messages.js';
 import { time } from '../shared/money.js';
 import { refusalWords, t } from '../shared/text.js';
@@ -16,8 +16,10 @@ import { refusalWords, t } from '../shared/text.js';
  * @param {string} server
  */
 export function showQueue(place, waiting, queue, server) {
-  const table = make('table', {}, make('tbody', {}, ...waiting.map(row)));
-  place.replaceChildren(...(queue.length ? [reason(queue, server)] : []), table);
+  redraw(place, [waiting, queue], () => [
+    ...(queue.length ? [reason(queue, server)] : []),
+    make('table', {}, make('tbody', {}, ...waiting.map(row))),
+  ]);
 }
 
 /**
@@ -54,9 +56,6 @@ function action({ url, title, undo, refusal }) {
  */
 function button(name, words, label, act) {
   const node = make('button', { type: 'button', className: `link ${name}`, ariaLabel: label }, words);
-  node.onclick = () => {
-    node.disabled = true;
-    return act();
-  };
+  node.onclick = () => act();
   return node;
 }

@@ -14,7 +14,7 @@ dress();
 chrome.storage.onChanged.addListener(() => load());
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 byId('begin').onclick = begin;
-void load().then(sayWhere);
+void load().then(sayWhere).then(refresh);
 
 async function load() {
   const { connected, me, server, practised } = await ask('settings');

@@ -43,6 +43,25 @@ export function link(url, title) {
   return make('a', { href: url, dir: 'auto', target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, words);
 }
 
+/**
+ * Draw a list anew, if it changed: who is at its third button with the keyboard stays at the third.
+ * @param {HTMLElement} place
+ * @param {unknown} known  what it is drawn from
+ * @param {() => (Node | string)[]} draw
+ */
+export function redraw(place, known, draw) {
+  const text = JSON.stringify(known);
+  if (place.dataset['shown'] === text) return;
+  place.dataset['shown'] = text;
+  const at = [...place.querySelectorAll('button')].indexOf(/** @type {any} */ (document.activeElement));
+  place.replaceChildren(...draw());
+  if (at >= 0)
+    [...place.querySelectorAll('button')]
+      .slice(0, at + 1)
+      .at(-1)
+      ?.focus();
+}
+
 /** @param {keyof typeof PAGES} page */
 export async function openPage(page) {
   await chrome.tabs.create({ url: PAGES[page] });

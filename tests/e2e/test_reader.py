@@ -56,6 +56,7 @@ def test_from_the_first_press_to_a_month_that_is_worth_something(browser, server
     sign_in_by_mail(browser, server, "rita@example.org")
     browser.store(server=server.url, practised=True)
     browser.open(f"{browser.origin}/pages/welcome.html")
+    wait_for(lambda: element(browser, "#welcome").get_attribute("data-step") == "connect", "the second step")
     element(browser, "#begin").click()
     connect_with_code(browser, server)
     browser.go_to_tab("welcome.html")
@@ -126,6 +127,8 @@ def test_my_month_can_be_searched_and_sorted_and_taken_back(browser, rita, serve
 
     element(browser, "#counts .last button").click()
     wait_for(lambda: texts(browser, "#counts td.page") == ["Post /bread"], "the list without it")
+    at = "return document.activeElement.ariaLabel"
+    wait_for(lambda: browser.driver.execute_script(at) == "Undo: Post /bread", "the keyboard to stay in the list")
     wait_for(lambda: len(rita.clicks()) == 2, "the undo")
 
 
@@ -156,13 +159,14 @@ def test_without_a_network_the_list_is_there_and_what_waits_says_why(browser, ri
     rita.press(web.page(STRANGER, "/before"))
     browser.popup_shows("promise")
     browser.close_popup()
+    wait_for(lambda: browser.stored("me"), "the server's month to be known")
     server.stop(signal.SIGKILL)
     rita.press(web.page(STRANGER, "/after"))
     browser.popup_shows("waiting", timeout=15)
     browser.close_popup()
     browser.open(f"{browser.origin}/pages/month.html")
     says(browser, "does not answer")
-    assert texts(browser, "#promises td.page") == ["Post /before"]
+    wait_for(lambda: texts(browser, "#promises td.page") == ["Post /before"], "what the browser knows")
     assert texts(browser, "#waiting td.page") == ["Post /after"]
     assert "Next try at" in element(browser, "#waiting").text
 
@@ -206,6 +210,7 @@ def test_an_empty_month_is_the_readers_choice_where_the_server_offers_it(browser
     rita.press(web.page(STRANGER))
     browser.popup_shows("promise")
     browser.close_popup()
+    wait_for(lambda: browser.stored("me"), "all answers")
     me = server.ask("/me", rita.token)
     assert (me["owners"], me["period"]) == (0, "2026-10")
     server.stop()
@@ -213,7 +218,8 @@ def test_an_empty_month_is_the_readers_choice_where_the_server_offers_it(browser
     browser.store(me=me | choices | {"fetched_in": time.strftime("%Y-%m", time.gmtime())})
 
     browser.open(f"{browser.origin}/pages/month.html")
-    assert texts(browser, ".ending option") == ["my money stays mine", "the 3 people of my last month get it"]
+    options = ["my money stays mine", "the 3 people of my last month get it"]
+    wait_for(lambda: texts(browser, ".ending option") == options, "the choice")
     element(browser, ".ending option[value=repeat]").click()
     wait_for(lambda: texts(browser, ".ending [role=status]") == ["Not saved: the server could not be reached."], "why")
     assert element(browser, ".ending select").get_property("value") == "keep"
