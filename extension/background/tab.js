@@ -56,12 +56,16 @@ async function withoutLooking(tabId, error) {
  * @param {Picture} picture
  */
 export async function paint(tabId, picture) {
-  await chrome.action.setIcon({ tabId, path: await drawn(picture) }).catch(() => undefined); // the tab may be gone by now
+  try {
+    await chrome.action.setIcon?.({ tabId, path: await drawn(picture) });
+  } catch {
+    // The tab may be gone by now.
+  }
 }
 
-/** The picture on every tab that was not pressed. Browsers forget it when they close. */
+/** The picture on every tab that was not pressed. Browsers forget it when they close; telephones show none. */
 export async function paintAll() {
-  await chrome.action.setIcon({ path: await drawn('whole') });
+  await chrome.action.setIcon?.({ path: await drawn('whole') });
 }
 
 /** @param {Picture} picture */

@@ -13,7 +13,6 @@ byId('disconnect').onclick = () => ask('disconnect');
 chrome.storage.onChanged.addListener(() => load());
 void load().then((address) => {
   server.value = address;
-  void ask('fresh'); // the budget may have been changed in another browser
 });
 
 async function load() {

@@ -1,5 +1,7 @@
 """Flattring with the keys, and from the menu of a link: on a screen, with a real mouse, where it takes one."""
 
+import shutil
+
 import pytest
 
 from tests.e2e.browsers import Chromium
@@ -16,6 +18,8 @@ def on_screen(kind):
         with kind() as browser:
             yield browser
         return
+    if missing := [tool for tool in ("Xvfb", "openbox", "xdotool") if not shutil.which(tool)]:
+        pytest.skip(f"{', '.join(missing)} not installed: make setup says how")
     with screen(), kind(headless=False) as browser:
         yield browser
 

@@ -235,9 +235,9 @@ def test_pages_that_were_not_pressed_cost_nothing_and_run_nothing(browser, serve
         browser.open(page)
         element(browser, "h1").click()
     assert browser.looks_of_ours() == 0
+    assert (wire.connections, wire.sent) == before
     allowed = browser.in_extension(MAY_LOOK)
     assert set(allowed.values()) == {False}, allowed
-    assert (wire.connections, wire.sent) == before
 
     browser.press()
     browser.popup_shows("promise")

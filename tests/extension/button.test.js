@@ -108,3 +108,17 @@ test('what the reader decides is told to the server, and shown as it answers', a
   background.server.trouble = 'down';
   assert.equal(await background.ask('decide', { empty_month: 'repeat' }), 'later');
 });
+
+test('a browser without menus, badge and changing pictures, as on telephones, presses all the same', async () => {
+  const background = new Background();
+  background.chrome.kept.set('server', 'https://flattr.test');
+  background.chrome.kept.set('token', 'flt_alice');
+  background.chrome.isTelephone = true;
+  background.chrome.forgetListeners();
+  await background.start();
+  await background.install();
+
+  const view = await background.press(ALICE);
+
+  assert.equal(view.kind, 'counts');
+});

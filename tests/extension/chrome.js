@@ -45,6 +45,7 @@ export class FakeChrome {
   /** @type {(() => void) | null} what happens while a page is being looked at */
   looked = null;
   language = 'en';
+  isTelephone = false;
   /** @type {Map<string, Error[]>} */
   failures = new Map();
   badge = '';
@@ -75,6 +76,7 @@ export class FakeChrome {
     this.contextMenus = this.#contextMenus();
     this.action = this.#action();
     this.tabs = this.#tabs();
+    if (this.isTelephone) Object.assign(this, { contextMenus: undefined, action: {} });
     this.scripting = { executeScript: (/** @type {any} */ { target }) => this.#look(target.tabId) };
     this.i18n = {
       getMessage: (/** @type {string} */ name, /** @type {string[]} */ values) => words(this.language, name, values),
