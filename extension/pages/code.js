@@ -42,7 +42,7 @@ function show(place, pairing) {
   const { state, code, connect_url } = pairing;
   /** @type {HTMLElement[]} */
   const parts = [make('p', { id: 'said' }, words(pairing))];
-  if (code) parts.push(make('p', { id: 'code', dir: 'ltr' }, code));
+  if (code) parts.push(make('p', { id: 'code' }, make('bdi', { dir: 'ltr' }, code)));
   if (connect_url) parts.push(button('open', t('connect_open'), () => chrome.tabs.create({ url: connect_url })));
   if (state === 'expired' || state === 'unreachable')
     parts.push(button('again', t(state === 'expired' ? 'connect_new' : 'connect_retry'), () => follow(place, true)));

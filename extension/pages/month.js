@@ -135,7 +135,7 @@ function list(id, why, clicks) {
  * @param {number} colSpan
  */
 function heading(name, colSpan) {
-  return make('tr', {}, make('th', { scope: 'rowgroup', className: 'group', dir: 'auto', colSpan }, name));
+  return make('tr', {}, make('th', { scope: 'rowgroup', className: 'group', colSpan }, make('bdi', {}, name)));
 }
 
 /**
