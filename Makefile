@@ -5,7 +5,7 @@ UV_COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --pyth
   --generate-hashes --no-emit-index-url --no-header
 unit_tests = $(shell find tests/extension -name '*.test.js' -o -name '*.test.mjs')
 
-.PHONY: help setup run test test-long check demo bench lock clean
+.PHONY: help setup run test test-long check demo bench package lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -42,8 +42,13 @@ check: ## lint, types, layers, lock files
 	node .ci/lint-extension.js
 
 bench: ## measure, one JSON object a line (docs/performance.md explains them; READERS=1000000 for a large month)
-	@.ci/setup dev bench
+	@.ci/setup dev bench browsers
 	@$(PY) -m tests.bench.bench
+
+package: ## pack the extension for both stores into dist/ (SERVER=https://… for readers of that server)
+	@.ci/setup tools
+	@python3 .ci/package.py $(if $(SERVER),--server $(SERVER))
+	@node .ci/lint-extension.js dist/*-firefox.zip
 
 lock: ## write the lock files anew after a change of dependencies (UPGRADE=1: newest versions)
 	@.ci/setup dev

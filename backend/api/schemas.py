@@ -127,7 +127,7 @@ class PageQuery(In):
 
 
 class PageOut(Out):
-    """Who would be paid and why."""
+    """Who would be paid and why. `place`: the reader's own among the `promises`; both are 0 below three."""
 
     page: str | None
     site: str | None
@@ -136,6 +136,7 @@ class PageOut(Out):
     state: State | None
     clicked: bool
     promises: int
+    place: int
     shared: bool
 
 

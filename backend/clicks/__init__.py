@@ -13,6 +13,7 @@ from backend.clicks.lists import (
     month,
     payees_of,
     people_of,
+    promising,
     repeatable,
 )
 from backend.clicks.months import ensure_period, first_due, make_ahead, new_period, open_period
@@ -50,6 +51,7 @@ __all__ = [
     "pays",
     "pays_for",
     "people_of",
+    "promising",
     "record",
     "record_batch",
     "remove_author",

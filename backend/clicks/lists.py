@@ -76,6 +76,7 @@ class Answer:
     state: str | None
     clicked: bool = False
     promises: int = 0
+    place: int = 0
 
     @property
     def shared(self) -> bool:
@@ -98,6 +99,8 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
     opted_out = bool(site and site.opted_out_at)
     rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
     period = period_of(now)
+    waits = site and not owner and rule != "opted_out"
+    promises, place = promising(session, site, period, reader) if site and waits else (0, 0)
     return Answer(
         page=url,
         site=name,
@@ -105,16 +108,30 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
         rule=rule,
         state=None if rule == "opted_out" else "counts" if owner else "promise",
         clicked=bool(reader and page and session.get(Click, (period, reader.id, page.id))),
-        promises=_promising(session, site, period) if site and not owner and rule != "opted_out" else 0,
+        promises=promises,
+        place=place,
     )
 
 
-def _promising(session: Session, site: Site, period: str) -> int:
-    """How many readers have promised this site a share; a number below three is nobody's business (RULES 6)."""
-    waiting = sa.select(Promise.reader_id).where(Promise.site_id == site.id, Promise.joined.is_(None))
-    fresh = sa.select(Click.reader_id).where(Click.period == period, Click.site_id == site.id)
-    readers = session.scalar(sa.select(sa.func.count()).select_from(waiting.union(fresh).subquery())) or 0
-    return readers if readers >= 3 else 0
+def promising(session: Session, site: Site, period: str, reader: User | None = None) -> tuple[int, int]:
+    """How many readers have promised this site a share, and which of them, by their first promise, *reader* is.
+
+    A number below three is nobody's business: then both are 0, and so is the place of who has promised nothing.
+    """
+    waiting = sa.select(Promise.reader_id, Promise.made_at.label("at")).where(
+        Promise.site_id == site.id, Promise.joined.is_(None)
+    )
+    fresh = sa.select(Click.reader_id, Click.accepted_at.label("at")).where(
+        Click.period == period, Click.site_id == site.id
+    )
+    each = waiting.union_all(fresh).subquery()
+    first = sa.select(each.c.reader_id, sa.func.min(each.c.at).label("at")).group_by(each.c.reader_id).cte("first")
+    readers = session.scalar(sa.select(sa.func.count()).select_from(first)) or 0
+    if readers < 3:
+        return 0, 0
+    mine = sa.select(first.c.at).where(first.c.reader_id == (reader.id if reader else None)).scalar_subquery()
+    before = sa.or_(first.c.at < mine, sa.and_(first.c.at == mine, first.c.reader_id <= (reader.id if reader else 0)))
+    return readers, session.scalar(sa.select(sa.func.count()).select_from(first).where(before)) or 0
 
 
 def month(session: Session, reader: User, period: str, *, now: datetime) -> Month:

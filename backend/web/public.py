@@ -5,8 +5,10 @@ from datetime import timedelta
 from flask import g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import access, checks, claims, mail, users
+from backend import access, checks, claims, clicks, mail, platforms, sites, users
 from backend.context import clock, config, limit, session, world
+from backend.errors import NotFound
+from backend.period import period_of
 from backend.web.base import back_to, blueprint, cookie_name, set_cookie, signed_in, user
 
 
@@ -83,6 +85,27 @@ def person(public_id: str) -> ResponseReturnValue:
         raise users.NoSuchUser("There is nobody with this id.")
     verified = [site.name for claim, site in claims.of_user(session(), found) if claim.state == "verified"]
     return render_template("public/person.html", person=found, verified=verified)
+
+
+@blueprint.get("/s/<path:name>")
+def site_page(name: str) -> ResponseReturnValue:
+    """A site's page: what readers send to its owner. It says who gets what is flattred there, or how to.
+
+    Whether somebody ever pressed on a site is nobody's business: one that nobody knows has the same page.
+    """
+    if sites.site_name(name, dev=config().dev) != name:
+        raise NotFound
+    site = sites.find(session(), name) or sites.Site(name=name)
+    owner = None if site.opted_out_at else claims.owner_now(session(), site, now=clock())
+    waits = owner is None and not site.opted_out_at
+    return render_template(
+        "public/site.html",
+        site=site,
+        owner=owner,
+        promises=clicks.promising(session(), site, period_of(clock()))[0] if waits else 0,
+        is_account=platforms.is_account(site.name),
+        is_shared=platforms.is_shared(site.name),
+    )
 
 
 @blueprint.get("/not-me/<token>")

@@ -9,7 +9,7 @@ export async function showBadge() {
   const all = await entries();
   const alarmed = (await device()).disconnected || all.some(({ refusal }) => refusal && !refusal.seen);
   const waiting = all.filter(isWaiting).length;
-  await chrome.action.setBadgeBackgroundColor({ color: INK });
-  await chrome.action.setBadgeTextColor({ color: PAPER });
-  await chrome.action.setBadgeText({ text: alarmed ? '!' : waiting ? String(waiting) : '' });
+  await chrome.action.setBadgeBackgroundColor?.({ color: INK });
+  await chrome.action.setBadgeTextColor?.({ color: PAPER });
+  await chrome.action.setBadgeText?.({ text: alarmed ? '!' : waiting ? String(waiting) : '' });
 }

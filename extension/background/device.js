@@ -1,4 +1,5 @@
 /** This browser as a device of a user: its server, its token, and what the server last said about the user. */
+import { DEFAULT_SERVER } from '../shared/server.js';
 
 /**
  * @typedef {import('../shared/messages.js').Me} Me
@@ -8,8 +9,6 @@
  * @property {boolean} disconnected  it was connected, until the server no longer knew its token
  * @property {(Me & {fetched_in: string}) | null} me
  */
-
-export const DEFAULT_SERVER = 'http://127.0.0.1:8000';
 
 /** @returns {Promise<Device>} */
 export async function device() {

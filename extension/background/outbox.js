@@ -20,6 +20,13 @@ import { currentPeriod, device } from './device.js';
  * @property {Refusal | null} refusal
  */
 
+/**
+ * @typedef {object} Retries  what became of the last run
+ * @property {number} failures  in a row
+ * @property {number} not_before  the server asked for patience until then
+ * @property {import('../shared/messages.js').Queue['reason']} reason
+ */
+
 const PREFIX = 'page:';
 const RETRIES = 'retries';
 const ALARM = 'outbox';
@@ -65,12 +72,22 @@ export function change(url, change) {
 }
 
 /**
+ * What the reader decides. The alarm comes first: stopped right after the decision was stored, the background is woken.
+ * @param {string} url
+ * @param {(entry: Entry | undefined) => Entry | undefined} decision  undefined: leave it
+ */
+async function decide(url, decision) {
+  if (!(await chrome.alarms.get(ALARM))) await chrome.alarms.create(ALARM, { delayInMinutes: FIRST_RETRY_MINUTES });
+  await change(url, decision);
+}
+
+/**
  * A press of the toolbar button. A page already flattred or taken back this month keeps its state.
  * @param {import('../shared/urls.js').Page} page
  */
 export async function press(page) {
   const period = currentPeriod(await device());
-  await change(page.url, (old) => {
+  await decide(page.url, (old) => {
     const stands = old && (isWaiting(old) || (old.refusal ? !old.refusal.seen : old.period === period));
     return stands ? undefined : fresh({ ...page, clicked_at: new Date().toISOString() }, period, false);
   });
@@ -82,7 +99,7 @@ export async function press(page) {
  */
 export async function pressAgain(url) {
   const period = currentPeriod(await device());
-  await change(url, (old) => {
+  await decide(url, (old) => {
     if (!old || (old.wanted && !old.refusal)) return undefined;
     // The server may still hold the first press: then an undo of this one has to reach it, too.
     return fresh({ ...old.press, clicked_at: new Date().toISOString() }, period, isWaiting(old));
@@ -91,7 +108,7 @@ export async function pressAgain(url) {
 
 /** @param {string} url */
 export async function takeBack(url) {
-  await change(url, (old) => (old && !old.refusal ? { ...old, wanted: false } : undefined));
+  await decide(url, (old) => (old && !old.refusal ? { ...old, wanted: false } : undefined));
 }
 
 /**
@@ -101,7 +118,7 @@ export async function takeBack(url) {
 export async function takeBackListed(click) {
   const known = (await entries()).find((entry) => entry.click?.page_id === click.page_id);
   const press = known?.press ?? pressOf(click);
-  await change(press.url, () => ({ ...fresh(press, click.period, true), click, wanted: false }));
+  await decide(press.url, () => ({ ...fresh(press, click.period, true), click, wanted: false }));
   return press.url;
 }
 
@@ -151,27 +168,39 @@ async function run() {
   if (not_before > Date.now()) return chrome.alarms.create(ALARM, { when: not_before });
   // Set before the first request: a worker that is stopped in the middle is woken to go on.
   await chrome.alarms.create(ALARM, { delayInMinutes: backoff(failures) });
-  const wait = await sendAll(waiting);
-  if (wait === null) return settled();
-  await chrome.storage.local.set({ [RETRIES]: { failures: failures + 1, not_before: Date.now() + wait * 1000 } });
-  await chrome.alarms.create(ALARM, { delayInMinutes: Math.max(wait / 60, backoff(failures + 1)) });
+  const trouble = await sendAll(waiting);
+  if (!trouble) return settled();
+  const not_yet = { failures: failures + 1, not_before: Date.now() + trouble.wait * 1000, reason: reasonOf(trouble) };
+  await chrome.storage.local.set({ [RETRIES]: not_yet });
+  await chrome.alarms.create(ALARM, { delayInMinutes: Math.max(trouble.wait / 60, backoff(failures + 1)) });
 }
+
+/** @typedef {{stop: boolean, wait: number}} Trouble */
 
 /**
  * @param {Entry[]} waiting
- * @returns {Promise<number | null>}  null: all told; else for how many seconds the server wants to be left alone
+ * @returns {Promise<Trouble | null>}  null: all told, or nobody to tell
  */
 async function sendAll(waiting) {
-  let left = false;
+  /** @type {Trouble | null} */
+  let trouble = null;
   for (const { press } of waiting) {
     const answer = await send(press.url);
     if (answer?.is === 'unpaired') return null;
-    if (answer?.is === 'later' && answer.stop) return answer.wait;
-    left ||= answer?.is === 'later';
+    if (answer?.is === 'later') trouble = answer;
+    if (trouble?.stop) return trouble;
   }
-  return left ? 0 : null;
+  return trouble;
 }
 
+/**
+ * @param {Trouble} trouble
+ * @returns {Retries['reason']}
+ */
+function reasonOf({ stop, wait }) {
+  if (wait) return 'busy';
+  return stop ? 'unreached' : 'stumbled';
+}
 /**
  * One page, until reader and server agree: a press taken back while it was on its way is sent, then deleted.
  * @param {string} url
@@ -232,10 +261,30 @@ async function settled() {
   await chrome.alarms.clear(ALARM);
 }
 
-/** @returns {Promise<{failures: number, not_before: number}>} */
-export async function retries() {
-  const stored = await chrome.storage.local.get({ [RETRIES]: { failures: 0, not_before: 0 } });
-  return /** @type {{failures: number, not_before: number}} */ (stored[RETRIES]);
+/** @returns {Promise<Retries>} */
+async function retries() {
+  const stored = await chrome.storage.local.get({ [RETRIES]: { failures: 0, not_before: 0, reason: 'sending' } });
+  return /** @type {Retries} */ (stored[RETRIES]);
+}
+
+/** The reader asks for another try; a server that asked for patience still gets it. */
+export async function retryNow() {
+  const { not_before } = await retries();
+  if (not_before <= Date.now()) await chrome.storage.local.remove(RETRIES);
+  await flush();
+}
+
+/**
+ * How much waits, why, and until when.
+ * @returns {Promise<import('../shared/messages.js').Queue>}
+ */
+export async function queue() {
+  const { length } = (await entries()).filter(isWaiting);
+  const { token, disconnected } = await device();
+  if (!token) return { length, reason: disconnected ? 'disconnected' : 'unconnected', next: null };
+  const { failures, reason } = await retries();
+  const alarm = failures && length ? await chrome.alarms.get(ALARM) : null;
+  return { length, reason, next: alarm?.scheduledTime ?? null };
 }
 
 /** @param {number} failures */
@@ -247,7 +296,7 @@ function backoff(failures) {
  * Another user, another server: what the last one knew is not true there. Presses that wait are for whoever comes next.
  */
 export async function forgetAnswers() {
-  await chrome.storage.local.remove(['me', RETRIES]);
+  await chrome.storage.local.remove(['me', 'list', RETRIES]);
   for (const entry of await entries()) {
     if (entry.wanted && isWaiting(entry)) await changeIfSame(entry.press, (now) => ({ ...now, tried: false }));
     else await chrome.storage.local.remove(PREFIX + entry.press.url);

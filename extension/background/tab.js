@@ -8,14 +8,27 @@ import { readFacts } from '../page/facts.js';
 
 // Chromium: right after the first press of a session, the permission for the tab can lag behind by milliseconds.
 const TRIES_MS = [0, 50, 200];
+const MOST_LOOKS = 3;
 
 /**
+ * What the reader sees is what is flattred: a page that turned into another while we looked is looked at again.
  * @param {number} tabId
  * @returns {Promise<Facts | null>}  null: the browser lets nobody look (its own pages, error pages)
  */
 export async function readPage(tabId) {
+  let facts = await look(tabId);
+  for (let looks = 1; facts && looks < MOST_LOOKS && (await addressOf(tabId)) !== facts.url; looks += 1)
+    facts = await look(tabId);
+  return facts;
+}
+
+/**
+ * @param {number} tabId
+ * @returns {Promise<Facts | null>}
+ */
+async function look(tabId) {
   for (const delay of TRIES_MS) {
-    await new Promise((resolve) => setTimeout(resolve, delay));
+    if (delay) await new Promise((resolve) => setTimeout(resolve, delay));
     try {
       const [first] = await chrome.scripting.executeScript({ target: { tabId }, func: readFacts });
       return first?.result ?? null;
@@ -43,8 +56,23 @@ async function withoutLooking(tabId, error) {
  * @param {Picture} picture
  */
 export async function paint(tabId, picture) {
-  const path = { 16: `/icons/${picture}-16.png`, 32: `/icons/${picture}-32.png` };
-  await chrome.action.setIcon({ tabId, path }).catch(() => undefined); // the tab may be gone by now
+  try {
+    await chrome.action.setIcon?.({ tabId, path: await drawn(picture) });
+  } catch {
+    // The tab may be gone by now.
+  }
+}
+
+/** The picture on every tab that was not pressed. Browsers forget it when they close; telephones show none. */
+export async function paintAll() {
+  await chrome.action.setIcon?.({ path: await drawn('whole') });
+}
+
+/** @param {Picture} picture */
+async function drawn(picture) {
+  const { dark } = await chrome.storage.local.get({ dark: false });
+  const folder = dark ? '/icons/dark' : '/icons';
+  return { 16: `${folder}/${picture}-16.png`, 32: `${folder}/${picture}-32.png` };
 }
 
 /**

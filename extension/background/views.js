@@ -1,15 +1,19 @@
 /** What popup and pages show, put together from what is stored; and asking the server for fresher words. */
 import { callAsUser } from './api.js';
-import { currentPeriod, device, remember } from './device.js';
-import { changeIfSame, entries, entryFor, isWaiting, retries } from './outbox.js';
+import { device, remember } from './device.js';
+import { list, refreshList } from './list.js';
+import { changeIfSame, entries, entryFor, isWaiting, queue } from './outbox.js';
 
 /**
  * @typedef {import('./outbox.js').Entry} Entry
- * @typedef {import('./device.js').Device} Device
- * @typedef {import('../shared/messages.js').View} View
+ * @typedef {import('../shared/messages.js').Click} Click
+ * @typedef {import('../shared/messages.js').Me} Me
  * @typedef {import('../shared/messages.js').Month} Month
- * @typedef {import('../shared/messages.js').Wedge} Wedge
+ * @typedef {import('../shared/messages.js').Queue} Queue
+ * @typedef {import('../shared/messages.js').Settings} Settings
+ * @typedef {import('../shared/messages.js').View} View
  * @typedef {import('../shared/messages.js').Waiting} Waiting
+ * @typedef {import('../shared/messages.js').Wedge} Wedge
  */
 
 /**
@@ -19,49 +23,46 @@ import { changeIfSame, entries, entryFor, isWaiting, retries } from './outbox.js
 export async function viewOf(url) {
   const entry = await entryFor(url);
   if (!entry) return null;
-  const here = await device();
-  const all = await entries();
+  const { me, server } = await device();
+  const waits = await queue();
   return {
-    kind: kindOf(entry, here, (await retries()).failures > 0),
+    kind: kindOf(entry, waits),
     url,
     title: entry.press.title,
     click: entry.click,
     refusal: entry.refusal,
-    me: here.me,
-    waiting: all.filter(isWaiting).length,
-    server: here.server,
-    wedges: wedges(all, entry, currentPeriod(here)),
+    me,
+    queue: waits,
+    server,
+    wedges: wedges((await list()) ?? [], entry.click),
+    elsewhere: false,
   };
 }
 
 /**
  * @param {Entry} entry
- * @param {Device} here
- * @param {boolean} failed
+ * @param {Queue} queue
  * @returns {View['kind']}
  */
-function kindOf(entry, { token, disconnected }, failed) {
+function kindOf(entry, { reason }) {
   if (entry.refusal) return 'refused';
   if (!entry.wanted) return 'undone';
   if (entry.click) return entry.click.state;
-  if (!token) return disconnected ? 'disconnected' : 'unconnected';
-  return failed ? 'waiting' : 'sending';
+  return reason === 'sending' || reason === 'unconnected' || reason === 'disconnected' ? reason : 'waiting';
 }
 
 /**
  * One per person, in the order in which they joined the list.
- * @param {Entry[]} all
- * @param {Entry} shown
- * @param {string} period
+ * @param {Click[]} clicks  newest first
+ * @param {Click | null} shown
  * @returns {Wedge[]}
  */
-function wedges(all, shown, period) {
-  const mine = shown.click?.owner?.public_id;
+function wedges(clicks, shown) {
   const people = /** @type {Map<string, Wedge>} */ (new Map());
-  for (const { click, wanted, period: when } of all) {
-    if (!wanted || when !== period || click?.state !== 'counts' || !click.owner) continue;
-    const { public_id, name } = click.owner;
-    if (!people.has(public_id)) people.set(public_id, { name: name || click.site, mine: public_id === mine });
+  for (const { owner, site, state } of [...clicks].reverse()) {
+    if (state !== 'counts' || !owner || people.has(owner.public_id)) continue;
+    const mine = shown?.state === 'counts' && owner.public_id === shown.owner?.public_id;
+    people.set(owner.public_id, { name: owner.name || site, mine });
   }
   return [...people.values()];
 }
@@ -78,6 +79,7 @@ export async function refresh(url) {
   const owner = press.owner_id ? `&owner_id=${encodeURIComponent(press.owner_id)}` : '';
   const answer = await callAsUser('GET', `/pages?url=${encodeURIComponent(press.url)}${owner}`);
   if (answer.is === 'done') await changeIfSame(press, (now) => (isWaiting(now) ? now : refreshed(now, answer.data)));
+  await refreshNames();
 }
 
 /**
@@ -85,9 +87,9 @@ export async function refresh(url) {
  * @param {any} page  also tells of an undo, or a press, in another browser
  * @returns {Entry}
  */
-function refreshed(entry, { owner, rule, state, promises, shared, clicked }) {
+function refreshed(entry, { owner, rule, state, place, shared, clicked }) {
   const known = entry.click && ['counts', 'promise'].includes(state);
-  const click = known ? { ...entry.click, owner, rule, state, promises, shared } : entry.click;
+  const click = known ? { ...entry.click, owner, rule, state, place, shared } : entry.click;
   return { ...entry, click: /** @type {Entry['click']} */ (click), wanted: Boolean(clicked), gone: !clicked };
 }
 
@@ -96,22 +98,47 @@ export async function refreshMe() {
   if (answer.is === 'done') await remember(answer.data);
 }
 
+/** More people than this browser can name: others were flattred in another one. */
+async function refreshNames() {
+  const { me } = await device();
+  if (me && me.owners !== wedges((await list()) ?? [], null).length) await refreshList();
+}
+
 /** @returns {Promise<Month>} */
 export async function monthView() {
-  await refreshMe();
-  const answer = await callAsUser('GET', `/clicks?period=${currentPeriod(await device())}`);
-  const listed =
-    answer.is === 'done' ? /** @type {import('../shared/messages.js').Click[]} */ (answer.data.clicks) : null;
   const { me, token, server } = await device();
-  const undone = (await entries())
-    .filter((entry) => isWaiting(entry) && !entry.wanted)
-    .map(({ click }) => click?.page_id);
-  const clicks = listed?.filter(({ page_id }) => !undone.includes(page_id)) ?? null;
-  return { me, server, connected: Boolean(token), waiting: await waitingList(), clicks };
+  return {
+    me,
+    server,
+    connected: Boolean(token),
+    waiting: await waitingList(),
+    queue: await queue(),
+    clicks: await list(),
+  };
+}
+
+/** @returns {Promise<boolean>}  false: the server could not be asked */
+export async function refreshMonth() {
+  await refreshMe();
+  return refreshList();
+}
+
+/** @returns {Promise<Settings>} */
+export async function settingsView() {
+  const { server, token, me } = await device();
+  const { practised } = await chrome.storage.local.get({ practised: false });
+  return {
+    server,
+    connected: Boolean(token),
+    me,
+    waiting: await waitingList(),
+    queue: await queue(),
+    practised: Boolean(practised),
+  };
 }
 
 /** @returns {Promise<Waiting[]>}  and what was refused without the reader having seen it */
-export async function waitingList() {
+async function waitingList() {
   const open = (await entries()).filter((entry) => isWaiting(entry) || (entry.refusal && !entry.refusal.seen));
   return open.map(({ press, wanted, refusal }) => ({ url: press.url, title: press.title, undo: !wanted, refusal }));
 }

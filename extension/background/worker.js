@@ -3,26 +3,19 @@
  * registered before anything is awaited, and what matters is in storage.
  */
 import { answerWith } from '../shared/messages.js';
-import { pageOf, serverAddress } from '../shared/urls.js';
+import { serverAddress } from '../shared/urls.js';
 import { callAsUser } from './api.js';
 import { showBadge } from './badge.js';
-import { currentPeriod, device } from './device.js';
-import { createMenu, openFromMenu } from './menu.js';
-import { change, entryFor, flush, forgetAnswers, press, pressAgain, takeBack, takeBackListed, tidy } from './outbox.js';
+import { pressed, tellServer } from './button.js';
+import { device, remember } from './device.js';
+import { createMenus, openFromMenu } from './menu.js';
+import { change, flush, forgetAnswers, pressAgain, retryNow, takeBack, takeBackListed, tidy } from './outbox.js';
 import { connect, pollPairing } from './pairing.js';
-import { addressOf, paint, readPage } from './tab.js';
-import { monthView, refresh, viewOf, waitingList } from './views.js';
+import { paintAll } from './tab.js';
+import { monthView, refreshMonth, settingsView, viewOf } from './views.js';
 
 answerWith({
-  async press({ tabId }) {
-    const { server } = await device();
-    const page = pageOf(await readPage(tabId), server);
-    if ('why' in page) return explain(tabId, page.why);
-    await press(page);
-    void tellServer(page.url, tabId).then(() => pressInNewMonth(page, tabId));
-    return viewOf(page.url);
-  },
-
+  press: ({ tabId }) => pressed(tabId),
   look: ({ url }) => viewOf(url),
 
   async again({ url, tabId }) {
@@ -45,13 +38,18 @@ answerWith({
     );
   },
 
+  retry: retryNow,
   month: monthView,
-  connect,
+  fresh: refreshMonth,
 
-  async settings() {
-    const { server, token, me } = await device();
-    return { server, connected: Boolean(token), email: me?.email ?? null, waiting: await waitingList() };
+  async decide(wishes) {
+    const answer = await callAsUser('PATCH', '/me', wishes);
+    if (answer.is === 'done') await remember(answer.data);
+    return answer.is === 'done' ? null : answer.is;
   },
+
+  connect,
+  settings: settingsView,
 
   async moveTo({ server }) {
     const address = serverAddress(server);
@@ -64,69 +62,45 @@ answerWith({
     await callAsUser('DELETE', '/token');
     await leave({});
   },
+
+  async wear({ dark }) {
+    if ((await chrome.storage.local.get({ dark: false }))['dark'] === dark) return;
+    await chrome.storage.local.set({ dark });
+    await paintAll();
+  },
 });
 
-chrome.runtime.onInstalled.addListener(async () => {
-  await createMenu();
+chrome.runtime.onInstalled.addListener(async ({ reason }) => {
+  await createMenusIfAny();
+  if (reason === 'install') await welcome();
   await wake();
 });
 chrome.runtime.onStartup.addListener(wake);
-chrome.contextMenus.onClicked.addListener(openFromMenu);
+chrome.contextMenus?.onClicked.addListener(openFromMenu);
 chrome.alarms.onAlarm.addListener(({ name }) => (name === 'pairing' ? pollPairing() : flush()));
 chrome.storage.onChanged.addListener(async (changes, area) => {
   if (area !== 'local') return;
   await showBadge();
-  if (changes.token?.newValue) await flush();
+  if (changes['token']?.newValue) await flush();
 });
 self.addEventListener('online', flush);
 
+/** Firefox for Android has no such menus. */
+async function createMenusIfAny() {
+  if (chrome.contextMenus) await createMenus();
+}
+
+/** Once: who installs it anew beside what it stored before knows it already. */
+async function welcome() {
+  const { token, practised } = await chrome.storage.local.get({ token: '', practised: false });
+  if (!token && !practised) await chrome.tabs.create({ url: '/pages/welcome.html' });
+}
+
 async function wake() {
+  await paintAll();
   await tidy();
   await showBadge();
   await flush();
-}
-
-/**
- * @param {string} url
- * @param {number} [tabId]  where the popup is open
- */
-async function tellServer(url, tabId) {
-  const pressed = await addressOf(tabId);
-  await flush();
-  if (tabId && pressed && pressed === (await addressOf(tabId))) await paintFor(url, tabId);
-  await refresh(url);
-}
-
-/**
- * @param {string} url
- * @param {number} tabId
- */
-async function paintFor(url, tabId) {
-  const kind = (await viewOf(url))?.kind;
-  await paint(tabId, kind === 'counts' || kind === 'promise' ? kind : 'whole');
-}
-
-/**
- * The server may be in a new month before our clock is: then the press meant the new one.
- * @param {import('../shared/urls.js').Page} page
- * @param {number} tabId
- */
-async function pressInNewMonth(page, tabId) {
-  const entry = await entryFor(page.url);
-  if (!entry || entry.period === currentPeriod(await device())) return;
-  await press(page);
-  await tellServer(page.url, tabId);
-}
-
-/**
- * This page cannot be flattred: My month says why.
- * @param {number} tabId
- * @param {import('../shared/urls.js').Why} why
- */
-async function explain(tabId, why) {
-  await paint(tabId, 'grey');
-  await chrome.tabs.create({ url: `/pages/month.html?why=${why}` });
-  return null;
 }
 
 /** @param {{server?: string}} change */

@@ -1,11 +1,13 @@
-/** Settings: which server, connected as whom, and what waits here. */
-import { byId, link, make, translate } from '../shared/dom.js';
+/** Settings: what a month is worth, connected as whom, what waits here, and which server. */
+import { byId, dress } from '../shared/dom.js';
 import { ask } from '../shared/messages.js';
 import { t } from '../shared/text.js';
+import { showBudget } from './budget.js';
+import { showQueue } from './queue.js';
 
 const server = /** @type {HTMLInputElement} */ (byId('server'));
 
-translate();
+dress();
 byId('form').onsubmit = save;
 byId('disconnect').onclick = () => ask('disconnect');
 chrome.storage.onChanged.addListener(() => load());
@@ -14,24 +16,27 @@ void load().then((address) => {
 });
 
 async function load() {
-  const { server: address, connected, email, waiting } = await ask('settings');
+  const { server: address, connected, me, waiting, queue } = await ask('settings');
   byId('settings').dataset['state'] = connected ? 'connected' : 'unconnected';
-  byId('connection').textContent = connectionWords(connected, email);
+  byId('connection').textContent = connectionWords(connected, queue.reason, me?.email);
   byId('connect').hidden = connected;
   byId('disconnect').hidden = !connected;
+  byId('budget').hidden = !connected || !me;
   byId('none').hidden = waiting.length > 0;
   byId('keeps').hidden = !waiting.length || connected;
-  byId('waiting').replaceChildren(...waiting.map(({ url, title }) => make('li', {}, link(url, title))));
+  showQueue(byId('waiting'), waiting, queue, address);
+  if (connected && me) showBudget(byId('amount'), me);
   return address;
 }
 
 /**
  * @param {boolean} connected
- * @param {string | null} email
+ * @param {import('../shared/messages.js').Queue['reason']} reason
+ * @param {string | undefined} email
  */
-function connectionWords(connected, email) {
-  if (!connected) return t('settings_unconnected');
-  return email ? t('settings_connected', email) : t('settings_connected_unknown');
+function connectionWords(connected, reason, email) {
+  if (!connected) return t(reason === 'disconnected' ? 'month_disconnected' : 'settings_unconnected');
+  return email ? t('connect_done', email) : t('connect_done_unknown');
 }
 
 /** @param {SubmitEvent} event */

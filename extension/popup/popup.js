@@ -1,27 +1,27 @@
 /** The popup: opening it is the press. It shows how the page stands, and follows it while it is open. */
 import { drawCake } from '../shared/cake.js';
-import { byId, openPage, translate } from '../shared/dom.js';
+import { byId, dress, openPage } from '../shared/dom.js';
+import { showEnding } from '../shared/ending.js';
 import { ask } from '../shared/messages.js';
 import { plural, t } from '../shared/text.js';
-import { wordsFor } from './words.js';
+import { noteFor, wordsFor } from './words.js';
 
 /** @typedef {import('../shared/messages.js').View} View */
 
-/** @type {{tabId: number, url: string}} */
-const pressed = { tabId: 0, url: '' };
+/** @type {{url: string, tabId?: number}} */
+const pressed = { url: '' };
 
-translate();
-byId('cake').append(drawCake({ people: 0, wedges: [], promise: false }, t('cake_whole')));
+dress();
 byId('undo').onclick = () => ask('undo', pressed);
 byId('month').onclick = () => open('month');
 press().catch(failed);
 
 async function press() {
   const [tab] = await chrome.tabs.query({ active: true, currentWindow: true });
-  pressed.tabId = tab?.id ?? 0;
-  const view = await ask('press', { tabId: pressed.tabId });
+  const view = await ask('press', { tabId: tab?.id ?? 0 });
   if (!view) return window.close();
   pressed.url = view.url;
+  if (tab?.id && !view.elsewhere) pressed.tabId = tab.id;
   show(view);
   chrome.storage.onChanged.addListener(() => look().catch(failed));
   await look(); // something may have changed before we listened
@@ -41,29 +41,47 @@ function show(view) {
   byId('worth').textContent = worth;
   byId('until').textContent = until;
   byId('undo').hidden = !canUndo(view);
-  offer(act);
+  offer(act, view);
   showCake(view);
+  showEnding(byId('ending'), view.kind === 'promise' ? view.me : null);
   if (view.refusal && !view.refusal.seen) void ask('seen', { url: view.url });
 }
 
 /** @param {View} view */
 function canUndo({ kind, refusal }) {
-  return !refusal && kind !== 'undone';
+  return !refusal && kind !== 'undone' && kind !== 'practice';
 }
 
-/** @param {'connect' | 'again' | null} act */
-function offer(act) {
+/**
+ * @param {import('./words.js').Words['act']} act
+ * @param {View} view
+ */
+function offer(act, view) {
   const button = byId('act');
   button.hidden = !act;
+  if (act !== 'tell') byId('told').textContent = '';
   if (!act) return;
   button.textContent = t(`act_${act}`);
-  button.onclick = () => (act === 'again' ? ask('again', pressed) : open('connect'));
+  button.onclick = () => ACTS[act](view);
+}
+
+const ACTS = {
+  again: () => ask('again', pressed),
+  connect: () => open('connect'),
+  tell: (/** @type {View} */ view) => tell(view).catch(failed),
+};
+
+/** @param {View} view */
+async function tell(view) {
+  await navigator.clipboard.writeText(noteFor(view));
+  byId('told').textContent = t('told');
 }
 
 /** @param {View} view */
 function showCake({ kind, me, wedges }) {
-  const people = Math.max(me?.owners ?? 0, wedges.length);
-  const cake = { people, wedges, promise: kind === 'promise' };
+  const practice = kind === 'practice' ? [{ name: t('practice_payee'), mine: true }] : null;
+  const people = practice ? 1 : Math.max(me?.owners ?? 0, wedges.length);
+  const cake = { people, wedges: practice ?? wedges, promise: kind === 'promise' };
   const drawn = JSON.stringify(cake);
   if (byId('cake').dataset['drawn'] === drawn) return; // drawn again, it would be cut again
   byId('cake').dataset['drawn'] = drawn;

@@ -1,17 +1,21 @@
 /** Building pages. Words of strangers only ever become text, never markup. */
-import { locale, t } from './text.js';
+import { ask } from './messages.js';
+import { direction, locale, t } from './text.js';
 
 /** @param {string} id */
 export function byId(id) {
   return /** @type {HTMLElement} */ (document.getElementById(id));
 }
 
-/** Fill in every element that names its words. */
-export function translate() {
+/** Put a page into the reader's language, and the button's picture into colours that can be seen here. */
+export function dress() {
   document.documentElement.lang = locale();
+  document.documentElement.dir = direction();
   for (const node of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll('[data-text]'))) {
     node.textContent = t(node.dataset['text'] ?? '');
   }
+  // Only a page can ask which colours the browser wears; its background cannot. That is for when all else is done.
+  requestIdleCallback(() => ask('wear', { dark: matchMedia('(prefers-color-scheme: dark)').matches }));
 }
 
 /**
@@ -19,9 +23,11 @@ export function translate() {
  * @param {K} tag
  * @param {Partial<HTMLElementTagNameMap[K]>} properties
  * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[K]}
  */
 export function make(tag, properties, ...children) {
-  const node = Object.assign(document.createElement(tag), properties);
+  const node = document.createElement(tag);
+  Object.assign(node, properties);
   node.append(...children);
   return node;
 }
@@ -33,8 +39,27 @@ export function make(tag, properties, ...children) {
  */
 export function link(url, title) {
   const words = title || url;
-  if (!/^https?:\/\//.test(url)) return make('span', {}, words);
-  return make('a', { href: url, target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, words);
+  if (!/^https?:\/\//.test(url)) return make('bdi', {}, words);
+  return make('a', { href: url, dir: 'auto', target: '_blank', rel: 'noopener noreferrer nofollow ugc' }, words);
+}
+
+/**
+ * Draw a list anew, if it changed: who is at its third button with the keyboard stays at the third.
+ * @param {HTMLElement} place
+ * @param {unknown} known  what it is drawn from
+ * @param {() => (Node | string)[]} draw
+ */
+export function redraw(place, known, draw) {
+  const text = JSON.stringify(known);
+  if (place.dataset['shown'] === text) return;
+  place.dataset['shown'] = text;
+  const at = [...place.querySelectorAll('button')].indexOf(/** @type {any} */ (document.activeElement));
+  place.replaceChildren(...draw());
+  if (at >= 0)
+    [...place.querySelectorAll('button')]
+      .slice(0, at + 1)
+      .at(-1)
+      ?.focus();
 }
 
 /** @param {keyof typeof PAGES} page */

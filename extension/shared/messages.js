@@ -16,38 +16,55 @@
  * @property {Owner | null} owner
  * @property {string} rule
  * @property {'counts' | 'promise'} state
- * @property {number} [promises]
+ * @property {number} [place]  the reader's own among those who promised this site a share; 0 below three of them
  * @property {boolean} [shared]  a platform's host: the address does not say whose page it is
+ *
+ * @typedef {'keep' | 'repeat' | 'charity'} Ending  what becomes of a month that pays nobody
  *
  * @typedef {object} Me
  * @property {string} email
  * @property {string} period
  * @property {string} ends_at
  * @property {string} currency
+ * @property {number} budget_micros
+ * @property {number} balance_micros
  * @property {number} pot_micros
  * @property {number} owners
  * @property {number} share_micros
  * @property {number} projected_share_micros
+ * @property {Ending} [empty_month]
+ * @property {Ending[]} [empty_month_choices]  those that the server offers
+ * @property {string | null} [charity]
+ * @property {number} [repeat_owners]  how many people a repeat would pay
  *
  * How one page stands, as the popup shows it.
  * @typedef {object} View
- * @property {'sending' | 'waiting' | 'unconnected' | 'disconnected' | 'counts' | 'promise' | 'undone' | 'refused'} kind
+ * @property {'sending' | 'waiting' | 'unconnected' | 'disconnected' | 'counts' | 'promise' | 'undone' | 'refused'
+ *   | 'practice'} kind
  * @property {string} url
  * @property {string} title
  * @property {Click | null} click
  * @property {Refusal | null} refusal
  * @property {Me | null} me
- * @property {number} waiting  presses and undos the server does not know yet, on all pages
+ * @property {Queue} queue
  * @property {string} server
- * @property {Wedge[]} wedges  the people on this month's list, as far as this browser knows their names
+ * @property {Wedge[]} wedges  the people on this month's list, in the order in which they joined it
+ * @property {boolean} elsewhere  a link was flattred: this is not the page in the tab
  *
  * @typedef {{name: string, mine: boolean}} Wedge
+ *
+ * Presses and undos the server does not know yet: how many, why they wait, and when (ms) they are tried again.
+ * @typedef {object} Queue
+ * @property {number} length
+ * @property {'sending' | 'unconnected' | 'disconnected' | 'unreached' | 'busy' | 'stumbled'} reason
+ * @property {number | null} next
  * @typedef {{url: string, title: string, undo: boolean, refusal: Refusal | null}} Waiting
  *
- * @typedef {object} Month
+ * @typedef {object} Month  as this browser knows it; `fresh` asks the server
  * @property {Me | null} me
- * @property {Click[] | null} clicks  null: the server could not be asked
+ * @property {Click[] | null} clicks  newest first; null: nothing is known yet
  * @property {Waiting[]} waiting
+ * @property {Queue} queue
  * @property {boolean} connected
  * @property {string} server
  *
@@ -61,8 +78,10 @@
  * @typedef {object} Settings
  * @property {string} server
  * @property {boolean} connected
- * @property {string | null} email
+ * @property {Me | null} me
  * @property {Waiting[]} waiting
+ * @property {Queue} queue
+ * @property {boolean} practised
  *
  * @typedef {object} Messages
  * @property {(ask: {tabId: number}) => Promise<View | null>} press  null: not flattrable, My month says why
@@ -71,11 +90,15 @@
  * @property {(ask: {url: string, tabId?: number}) => Promise<void>} undo
  * @property {(ask: {click: Click}) => Promise<void>} undoListed  as `month` lists it
  * @property {(ask: {url: string}) => Promise<void>} seen
+ * @property {() => Promise<void>} retry  what waits
  * @property {() => Promise<Month>} month
+ * @property {() => Promise<boolean>} fresh  ask the server for list and money; false: it could not be asked
+ * @property {(ask: {budget_micros?: number, empty_month?: Ending}) => Promise<string | null>} decide  null: done; why not
  * @property {(ask: {fresh?: boolean}) => Promise<Pairing>} connect
  * @property {() => Promise<Settings>} settings
  * @property {(ask: {server: string}) => Promise<boolean>} moveTo  false: not an address we talk to
  * @property {() => Promise<void>} disconnect
+ * @property {(ask: {dark: boolean}) => Promise<void>} wear  which icons can be seen on this browser
  */
 
 /**

@@ -13,13 +13,19 @@ export function locale() {
   return t('locale');
 }
 
+/** Which way the words run: `ltr` or `rtl`. */
+export function direction() {
+  return t('direction');
+}
+
 /**
  * @param {string} name  of messages that end in the language's plural forms: `waiting_one`, `waiting_other`
  * @param {number} n
  * @param {(string | number)[]} values
  */
 export function plural(name, n, ...values) {
-  return t(`${name}_${new Intl.PluralRules(locale()).select(n)}`, n, ...values);
+  const number = new Intl.NumberFormat(locale()).format(n);
+  return t(`${name}_${new Intl.PluralRules(locale()).select(n)}`, number, ...values);
 }
 
 /**

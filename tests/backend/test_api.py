@@ -337,6 +337,7 @@ def test_a_page_says_who_would_be_paid_and_why(ann, town):
         "state": "counts",
         "clicked": False,
         "promises": 0,
+        "place": 0,
     }
     ann.press("https://bea.example.org/post")
     assert ann.get("/pages?url=https://bea.example.org/post").json["clicked"] is True
@@ -365,7 +366,8 @@ def test_how_many_promised_is_said_from_three_readers_on(ann, town):
         assert ann.get("/pages?url=https://nobody.example.org/").json["promises"] == 0
         town.press(reader, "nobody.example.org/2")
 
-    assert ann.get("/pages?url=https://nobody.example.org/").json["promises"] == 3
+    page = ann.get("/pages?url=https://nobody.example.org/").json
+    assert (page["promises"], page["place"]) == (3, 1)
 
 
 # Tokens ---------------------------------------------------------------------------------------------------------------

@@ -257,6 +257,28 @@ def test_how_many_promised_is_told_from_three_readers_on(town, ann):
     assert promises() == 3
 
 
+def test_a_reader_has_a_place_among_those_who_promised_by_their_first_promise(town, ann):
+    def place(name):
+        with town.sessions() as session:
+            reader = town.people[name]
+            return clicks.explain(session, "https://bea.example.org/", now=town.now, reader=reader).place
+
+    town.press("Ann", "bea.example.org/1")
+    town.on("2026-11-01")
+    town.settle("2026-10")
+    town.person("Carl")
+    town.press("Carl", "bea.example.org/1")
+    assert (place("Ann"), place("Carl")) == (0, 0)
+    for day, name in (("2026-11-02", "Dora"), ("2026-11-03", "Eve")):
+        town.on(day)
+        town.person(name)
+        town.press(name, "bea.example.org/1")
+    town.press("Ann", "bea.example.org/1")
+    town.person("Fay")
+
+    assert [place(name) for name in ("Ann", "Carl", "Dora", "Eve", "Fay")] == [1, 2, 3, 4, 0]
+
+
 # Promises -------------------------------------------------------------------------------------------------------------
 
 

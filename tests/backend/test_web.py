@@ -723,3 +723,53 @@ def test_leaving_asks_for_a_fresh_sign_in(ann, town, app):
     assert "Please sign in again" in page.text
     with town.sessions() as session:
         assert session.get(User, town.people["Ann"].id).left_at is None
+
+
+# A site's page --------------------------------------------------------------------------------------------------------
+
+
+def test_a_sites_page_says_how_many_promised_from_three_readers_on_and_how_to_claim(app, town):
+    visitor = Visitor(app)
+    unknown = visitor.visit("/s/bea.example.org").text
+    for name in ("Ann", "Carl", "Dora"):
+        assert visitor.visit("/s/bea.example.org").text == unknown
+        town.person(name)
+        town.press(name, "bea.example.org/1")
+
+    page = visitor.visit("/s/bea.example.org")
+    assert (page.status, page.heading) == (200, "bea.example.org")
+    assert "3 readers have promised this site a share" in page.text
+    assert 'name="flattr:id"' in page.text
+
+
+def test_the_page_of_a_site_that_is_here_says_whose_it_is(app, town):
+    town.person("Bea")
+    town.claim("Bea", "bea.example.org")
+    page = Visitor(app).visit("/s/bea.example.org")
+    assert "goes to Bea" in page.text
+    assert "Is it yours?" not in page.text
+
+
+def test_the_page_of_a_site_that_opted_out_says_so_and_counts_nothing(app, town):
+    for name in ("Ann", "Carl", "Dora"):
+        town.person(name)
+        town.press(name, "bea.example.org/1")
+    with town.sessions.begin() as session:
+        sites.find(session, "bea.example.org").opted_out_at = town.now
+    text = Visitor(app).visit("/s/bea.example.org").text
+    assert "asked not to be part of Flattr" in text
+    assert "readers" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("github.com/bea", 200),
+        ("github.com", 200),
+        ("WWW.bea.example.org", 404),
+        ("a.org/post", 404),
+        ("10.0.0.1", 422),
+    ],
+)
+def test_what_is_no_site_has_no_page(app, name, status):
+    assert Visitor(app).visit(f"/s/{name}").status == status

@@ -17,7 +17,7 @@ from backend.claims import ids_in_head
 from backend.errors import NotFlattrable
 from backend.sites import site_of
 from backend.urls import canonical
-from tests.bench import settling
+from tests.bench import popup, settling
 from tests.bench.rows import row
 
 DATA = Path(__file__).parents[1] / "data"
@@ -107,7 +107,14 @@ def explain_10k_lines_s():
     return row("explain_10k_lines_s", seconds, "s", "a Python process that copies the lines", seconds / baseline)
 
 
-ROWS = (canonical_per_second, site_of_per_second, tags_per_second, explain_10k_lines_s, *settling.ROWS)
+ROWS = (
+    canonical_per_second,
+    site_of_per_second,
+    tags_per_second,
+    explain_10k_lines_s,
+    *settling.ROWS,
+    popup.popup_first_paint_ms,
+)
 
 if __name__ == "__main__":
     for measure in ROWS:

@@ -21,31 +21,20 @@ import urllib.request
 
 import websocket
 from selenium import webdriver
-from selenium.common.exceptions import JavascriptException, WebDriverException
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.e2e.screen import xdotool
+from tests.e2e.waiting import wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 EXTENSION = ROOT / "extension"
 MANIFEST = json.loads((EXTENSION / "manifest.json").read_text())
 GECKO_ID = MANIFEST["browser_specific_settings"]["gecko"]["id"]
-POPUP = MANIFEST["action"]["default_popup"]
+POPUP = MANIFEST["action"]["default_popup"].rpartition("/")[0]  # whatever opens there
 HOME = "pages/settings.html"
-NOT_YET = (LookupError, RuntimeError, JavascriptException)
-
-
-def wait_for(check, what="", timeout=8.0, step=0.05):
-    """The first true value of *check*; LookupError and RuntimeError count as not yet."""
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            value = problem = check()
-        except NOT_YET as error:
-            value, problem = None, error
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError(f"waited {timeout} s for {what or check}; last: {problem!r}")
-        time.sleep(step)
 
 
 class Browser:
@@ -56,8 +45,11 @@ class Browser:
     origin: str
 
     def __init__(self, profile=None, *, headless=True, hosts=(), dark=False, extension=EXTENSION):
+        is_new = not (profile and pathlib.Path(profile).exists())
         try:
             self._start(profile, headless, hosts, dark, extension)
+            if is_new:
+                self._close_welcome()
         except BaseException:
             self.quit()
             raise
@@ -73,6 +65,28 @@ class Browser:
         if driver:
             with contextlib.suppress(WebDriverException):
                 driver.quit()
+
+    def _close_welcome(self):
+        """Installing opens one tab; tests begin without it."""
+        first = self.driver.current_window_handle
+        self.go_to_tab("pages/welcome.html")
+        self.driver.close()
+        self.driver.switch_to.window(first)
+
+    def start_over(self):
+        """As if just installed, without starting the browser anew: nothing stored, one tab."""
+        self.close_popup()
+        self.driver.switch_to.new_window("tab")
+        kept = self.driver.current_window_handle
+        for handle in self.driver.window_handles:
+            if handle != kept:
+                self.driver.switch_to.window(handle)
+                self.driver.close()
+        self.driver.switch_to.window(kept)
+        self.in_extension(
+            "await chrome.storage.local.clear(); await chrome.storage.session.clear(); await chrome.alarms.clearAll()"
+        )
+        self.stop_background()
 
     # The extension
 
@@ -121,6 +135,14 @@ class Browser:
         """Stop the service worker or event page, as the browser does to one that idles."""
         raise NotImplementedError
 
+    def choose_for_link(self, selector: str):
+        """Right click a link of the page and choose "Flattr this link", as a reader does."""
+        raise NotImplementedError
+
+    def press_keys(self):
+        """The keys that press the button."""
+        raise NotImplementedError
+
     # The popup
 
     def popup(self, js: str):
@@ -128,6 +150,10 @@ class Browser:
         raise NotImplementedError
 
     def popup_is_open(self) -> bool:
+        raise NotImplementedError
+
+    def key_in_popup(self, key: str):
+        """Press and release `Tab` or `Enter` in the popup."""
         raise NotImplementedError
 
     def click_in_popup(self, selector: str):
@@ -138,6 +164,17 @@ class Browser:
 
     def close_popup(self):
         raise NotImplementedError
+
+    def looks_of_ours(self) -> int:
+        """In how many places in the page in front the extension has ever run a script."""
+        raise NotImplementedError
+
+    def paste_into(self, selector: str):
+        """What the reader finds on the clipboard, pasted into a field of the page."""
+        field = self.driver.find_element(By.CSS_SELECTOR, selector)
+        field.clear()
+        field.send_keys(Keys.CONTROL, "v")
+        return field.get_property("value")
 
     def said(self) -> dict:
         """What the popup says now, see `popup_shows`."""
@@ -193,6 +230,9 @@ SAID = """const text = id => document.getElementById(id).textContent;
     buttons: [...document.querySelectorAll('button')].filter(b => !b.hidden).map(b => b.id) };"""
 
 
+CONTEXT_CREATED = "Runtime.executionContextCreated"
+
+
 class DevTools:
     """A connection to the whole of Chromium, beside chromedriver's. (WebDriver BiDi would freeze popups.)"""
 
@@ -200,7 +240,7 @@ class DevTools:
         with urllib.request.urlopen(f"http://{address}/json/version") as answer:
             url = json.load(answer)["webSocketDebuggerUrl"]
         self.socket = websocket.create_connection(url, timeout=15, suppress_origin=True)
-        self.last = 0
+        self.last, self.heard = 0, []
 
     def close(self):
         self.socket.close()
@@ -215,6 +255,7 @@ class DevTools:
                 if "error" in reply:
                     raise RuntimeError(f"{method}: {reply['error']['message']}")
                 return reply["result"]
+            self.heard.append(reply)
 
     def target(self, kind, part):
         """A target of a kind (page, tab, service_worker) whose address contains *part*."""
@@ -279,7 +320,8 @@ class Chromium(Browser):
         self.devtools("Extensions.triggerAction", id=self.id, targetId=target)
 
     def stop_background(self):
-        self.devtools("Target.closeTarget", targetId=self.devtools.target("service_worker", self.id))
+        if self.background_runs():
+            self.devtools("Target.closeTarget", targetId=self.devtools.target("service_worker", self.id))
         wait_for(lambda: not self.background_runs(), "the worker to stop")
 
     def background_runs(self):
@@ -305,6 +347,44 @@ class Chromium(Browser):
         with self.devtools.attached(self._popup()) as session:
             picture = self.devtools("Page.captureScreenshot", session, format="png")
         pathlib.Path(path).write_bytes(base64.b64decode(picture["data"]))
+
+    def choose_for_link(self, selector):
+        # Only a Chromium on a screen has menus: `headless=False`.
+        x, y = self.driver.execute_script(
+            f"const frame = outerHeight - innerHeight; {MIDDLE % json.dumps(selector)}"
+            ".map((at, i) => at + (i ? screenY + frame : screenX + (outerWidth - innerWidth) / 2))"
+        )
+        xdotool("mousemove", int(x), int(y), "click", 3)
+        time.sleep(0.5)  # the menu opens; it is no window that anybody could wait for
+        xdotool("key", "f")
+
+    def press_keys(self):
+        xdotool("key", "alt+shift+9")
+
+    def key_in_popup(self, key):
+        code = {"Tab": 9, "Enter": 13}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        with self.devtools.attached(self._popup()) as session:
+            for event in ("keyDown", "keyUp"):
+                with contextlib.suppress(RuntimeError):  # the key may close the popup
+                    how = text if event == "keyDown" else {}
+                    self.devtools(
+                        "Input.dispatchKeyEvent",
+                        session,
+                        type=event,
+                        key=key,
+                        code=key,
+                        windowsVirtualKeyCode=code,
+                        **how,
+                    )
+
+    def looks_of_ours(self):
+        """How many places of its own the extension has had in the page in front to run scripts in."""
+        with self.devtools.attached(self.devtools.target("page", self.driver.current_url)) as session:
+            self.devtools.heard.clear()
+            self.devtools("Runtime.enable", session)
+            told = [m["params"]["context"] for m in self.devtools.heard if m.get("method") == CONTEXT_CREATED]
+        return sum(self.origin in context["origin"] for context in told)
 
     def _popup(self):
         return wait_for(lambda: self.devtools.target("page", f"{self.id}/{POPUP}"), "the popup")
@@ -372,7 +452,39 @@ class Firefox(Browser):
             button = f"#{self.WIDGET} .unified-extensions-item-action-button"
             self.driver.find_element(By.CSS_SELECTOR, button).click()
 
+    def choose_for_link(self, selector):
+        link = self.driver.find_element(By.CSS_SELECTOR, selector)
+        ActionChains(self.driver).context_click(link).perform()
+        # A WebDriver click on an item would leave the menu open: this chooses it as mouse and keyboard do.
+        chosen = (
+            "const menu = document.getElementById('contentAreaContextMenu');"
+            "const item = menu.state === 'open' && menu.querySelector(\"menuitem[id*='menuitem-_link']\");"
+            "if (item) menu.activateItem(item); return Boolean(item)"
+        )
+        wait_for(lambda: self.in_chrome(chosen), "our item in the menu")
+
+    def press_keys(self):
+        with self.driver.context("chrome"):
+            keys = ActionChains(self.driver).key_down(Keys.ALT).key_down(Keys.SHIFT).send_keys("9")
+            keys.key_up(Keys.SHIFT).key_up(Keys.ALT).perform()
+
+    def key_in_popup(self, key):
+        with self.driver.context("chrome"):
+            ActionChains(self.driver).send_keys({"Tab": Keys.TAB, "Enter": Keys.ENTER}[key]).perform()
+
+    def looks_of_ours(self):
+        with self.driver.context("chrome"):
+            ok, found = self.driver.execute_async_script(
+                IN_FIREFOX % "gBrowser.selectedBrowser",
+                "const { ExtensionContent } = ChromeUtils.importESModule('resource://gre/modules/ExtensionContent.sys.mjs');"
+                f"return ExtensionContent.getContextByExtensionId({json.dumps(GECKO_ID)}, content) ? 1 : 0",
+            )
+        assert ok, found
+        return found
+
     def stop_background(self):
+        if not self.background_runs():
+            return
         with self.driver.context("chrome"):
             self.driver.execute_async_script(
                 "const [id, done] = arguments; WebExtensionPolicy.getByID(id).extension"
@@ -401,7 +513,9 @@ class Firefox(Browser):
     def _in_frame_script(self, js):
         wait_for(self.popup_is_open, "the popup")
         with self.driver.context("chrome"):
-            ok, value = self.driver.execute_async_script(IN_FIREFOX_POPUP, js)
+            ok, value = self.driver.execute_async_script(
+                IN_FIREFOX % "document.querySelector('browser.webextension-popup-browser')", js
+            )
         if not ok:
             raise RuntimeError(value)
         return value
@@ -423,10 +537,10 @@ class Firefox(Browser):
         )
 
 
-# Neither Marionette nor BiDi lists popups as windows: a frame script reaches into them.
-IN_FIREFOX_POPUP = """
+# Neither Marionette nor BiDi lists popups as windows: a frame script reaches into them, and behind pages.
+IN_FIREFOX = """
   const [code, done] = arguments, name = 'test:' + Math.random();
-  const { messageManager } = document.querySelector('browser.webextension-popup-browser');
+  const { messageManager } = %s;
   messageManager.addMessageListener(name, function got({ data }) {
     messageManager.removeMessageListener(name, got);
     done(data);

@@ -1,5 +1,6 @@
 """A real server, real sites beside it, and both browsers."""
 
+import contextlib
 import http.server
 import json
 import os
@@ -14,7 +15,8 @@ import urllib.request
 
 import pytest
 
-from tests.e2e.browsers import ROOT, Chromium, Firefox, wait_for
+from tests.e2e.browsers import ROOT, Chromium, Firefox
+from tests.e2e.waiting import wait_for
 
 OCTOBER = "2026-10-20T12:00:00Z"
 NOVEMBER = "2026-11-02T09:00:00Z"
@@ -77,12 +79,49 @@ class Server:
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
+    def send(self, path, token, body):
+        """A press of another browser."""
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/api/v1{path}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+
+class Wire:
+    """The way to the server, with a meter: how many connections were made on it, and bytes sent."""
+
+    def __init__(self, server):
+        self.connections = self.sent = 0
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, args=(server.port,), daemon=True).start()
+
+    def _accept(self, port):
+        with contextlib.suppress(OSError):  # it was cut
+            while True:
+                near, _ = self.socket.accept()
+                self.connections += 1
+                far = socket.create_connection(("127.0.0.1", port))
+                threading.Thread(target=self._pass, args=(near, far, True), daemon=True).start()
+                threading.Thread(target=self._pass, args=(far, near, False), daemon=True).start()
+
+    def _pass(self, source, target, counts):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.sent += len(data) if counts else 0
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def cut(self):
+        self.socket.close()
+
 
 class Web:
     """Sites on loopback hosts of their own: pages that exist, and what their heads say."""
 
     def __init__(self):
         self.heads, self.asked = {}, []
+        self.bodies = {}
         web = self
 
         class Pages(http.server.BaseHTTPRequestHandler):
@@ -92,7 +131,8 @@ class Web:
                 title = f"Post {self.path}"
                 head = web.heads.get(host, "")
                 head = f"<title>{title}</title>{head}"
-                body = f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{title}</h1></body>"
+                more = web.bodies.get(host, "")
+                body = f"<!doctype html><html lang='en'><head>{head}</head><body><h1>{title}</h1>{more}</body>"
                 self.send_response(200)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
@@ -133,6 +173,7 @@ def _web():
 @pytest.fixture
 def web(_web):
     _web.heads.clear()
+    _web.bodies.clear()
     _web.asked.clear()
     return _web
 
@@ -140,18 +181,43 @@ def web(_web):
 BINARIES = {Chromium: ("chromium", "chromium-browser"), Firefox: ("firefox-esr", "firefox")}
 
 
+def installed(kind):
+    """The browser; a missing one is a loud skip, and a failure where CI is true."""
+    if not any(map(shutil.which, BINARIES[kind])):
+        pytest.skip(f"{kind.name} is not installed: make setup says how")
+    return kind
+
+
 @pytest.fixture(params=[Chromium, Firefox], ids=lambda kind: kind.name)
 def kind(request):
-    """Which browser; a missing one is a loud skip, and a failure where CI is true."""
-    if not any(map(shutil.which, BINARIES[request.param])):
-        pytest.skip(f"{request.param.name} is not installed: make setup says how")
-    return request.param
+    """Which browser."""
+    return installed(request.param)
+
+
+@pytest.fixture(scope="module", params=[Chromium, Firefox], ids=lambda kind: kind.name)
+def kept_browser(request):
+    """One browser for the tests of a file, each of which has it `start_over`."""
+    with installed(request.param)() as browser:
+        yield browser
 
 
 @pytest.fixture
 def browser(kind):
     with kind() as browser:
         yield browser
+
+
+@pytest.fixture
+def kind_of(kept_browser):
+    """To start another browser of the same kind."""
+    return type(kept_browser)
+
+
+@pytest.fixture
+def wire(server):
+    wire = Wire(server)
+    yield wire
+    wire.cut()
 
 
 @pytest.fixture

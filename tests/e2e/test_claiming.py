@@ -3,9 +3,9 @@
 import re
 import time
 
-from tests.e2e.browsers import wait_for
 from tests.e2e.conftest import Reader
 from tests.e2e.test_journeys import OWNER, element, says, sign_in_by_mail
+from tests.e2e.waiting import wait_for
 
 
 def test_an_owner_goes_from_sign_up_to_claimed_with_one_tag_and_no_other_step(browser, server, web):

@@ -6,8 +6,8 @@ import signal
 
 from selenium.webdriver.common.by import By
 
-from tests.e2e.browsers import wait_for
 from tests.e2e.conftest import NOVEMBER, Reader, link_in
+from tests.e2e.waiting import wait_for
 
 OWNER, STRANGER = "127.0.0.2", "127.0.0.3"
 
@@ -48,6 +48,11 @@ def connect(browser, server):
     """From the popup: the tab with the code, the page to type it on, and back."""
     browser.click_in_popup("#act")
     browser.go_to_tab("connect.html")
+    connect_with_code(browser, server)
+
+
+def connect_with_code(browser, server):
+    """The code is shown: type it on the page that it leads to."""
     code = wait_for(lambda: element(browser, "#code").text, "the code")
     element(browser, "#open").click()
     browser.go_to_tab("/connect/")

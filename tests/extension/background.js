@@ -29,7 +29,7 @@ export class Background {
   }
 
   /** The browser starts, or an event wakes the worker. */
-  async start() {
+  async start({ browserStarts = true } = {}) {
     const world = {
       chrome: this.chrome,
       fetch: this.#network(),
@@ -40,7 +40,7 @@ export class Background {
       Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
     runs += 1;
     await import(`../../extension/background/worker.js?run=${runs}`);
-    this.chrome.runtime?.onStartup.emit();
+    if (browserStarts) this.chrome.runtime?.onStartup.emit();
     await this.quiet();
   }
 
@@ -49,9 +49,28 @@ export class Background {
     this.chrome.forgetListeners();
   }
 
+  /** An alarm wakes a stopped background. */
+  async wakeFor(/** @type {string} */ name) {
+    await this.start({ browserStarts: false });
+    this.chrome.alarms?.onAlarm.emit({ name });
+    await this.quiet();
+  }
+
   async restart() {
     this.stop();
     await this.start();
+  }
+
+  /** Just put into the browser. */
+  async install() {
+    this.chrome.runtime?.onInstalled.emit({ reason: 'install' });
+    await this.quiet();
+  }
+
+  /** An item of a menu is chosen on the page in front. */
+  async choose(/** @type {object} */ info) {
+    this.chrome.contextMenus?.onClicked.emit(info, { id: 1 });
+    await this.quiet();
   }
 
   /** What popup and pages ask. */

@@ -4,7 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 
-const WORDS = JSON.parse(readFileSync(new URL('../../extension/_locales/en/messages.json', import.meta.url), 'utf8'));
+/** @type {Record<string, Record<string, {message: string}>>} */
+const WORDS = {};
+for (const language of ['en', 'de', 'fr', 'es'])
+  WORDS[language] = JSON.parse(
+    readFileSync(new URL(`../../extension/_locales/${language}/messages.json`, import.meta.url), 'utf8'),
+  );
 
 class Event {
   /** @type {Function[]} */
@@ -29,11 +34,23 @@ export class FakeChrome {
   kept = new Map();
   /** @type {Map<number, {url: string, title: string, facts?: object}>} */
   pages = new Map();
+  /** @type {Map<string, any>} what is forgotten when the browser closes, but outlives the background */
+  session = new Map();
   /** @type {string[]} addresses of the tabs that the extension opened */
   opened = [];
+  /** @type {Map<string, any>} what it put into menus */
+  menus = new Map();
+  /** @type {(() => Promise<unknown>) | null} what opening the popup does; null: this browser cannot */
+  popup = null;
+  /** @type {(() => void) | null} what happens while a page is being looked at */
+  looked = null;
+  language = 'en';
+  isTelephone = false;
   /** @type {Map<string, Error[]>} */
   failures = new Map();
   badge = '';
+  /** @type {{call: number, act: () => void} | null} */
+  stopAt = null;
   /** How many calls were made, to tell when all is quiet. */
   calls = 0;
   life = 0;
@@ -50,13 +67,21 @@ export class FakeChrome {
   forgetListeners() {
     this.life += 1;
     this.runtime = this.#runtime();
-    this.storage = { local: this.#local(), onChanged: new Event() };
+    this.storage = {
+      local: this.#area('local', this.kept),
+      session: this.#area('session', this.session),
+      onChanged: new Event(),
+    };
     this.alarms = this.#alarms();
-    this.contextMenus = { onClicked: new Event(), removeAll: later, create: later };
+    this.contextMenus = this.#contextMenus();
     this.action = this.#action();
     this.tabs = this.#tabs();
+    if (this.isTelephone) Object.assign(this, { contextMenus: undefined, action: {} });
     this.scripting = { executeScript: (/** @type {any} */ { target }) => this.#look(target.tabId) };
-    this.i18n = { getMessage: words, getUILanguage: () => 'en' };
+    this.i18n = {
+      getMessage: (/** @type {string} */ name, /** @type {string[]} */ values) => words(this.language, name, values),
+      getUILanguage: () => this.language,
+    };
   }
 
   /** Let the next call of `storage.local.set` or the like reject, once per message. */
@@ -67,9 +92,15 @@ export class FakeChrome {
     );
   }
 
+  /** Do something at the call after the next *calls* ones. */
+  stopAfter(/** @type {number} */ calls, /** @type {() => void} */ act) {
+    this.stopAt = { call: this.calls + calls + 1, act };
+  }
+
   async #turn(/** @type {string} */ call) {
-    this.calls += 1;
     const { life } = this;
+    this.calls += 1;
+    if (this.calls === this.stopAt?.call) this.stopAt.act();
     await later();
     if (life !== this.life) await never(); // the caller was stopped while it waited
     const error = this.failures.get(call)?.shift();
@@ -83,7 +114,7 @@ export class FakeChrome {
       onInstalled: new Event(),
       onStartup: new Event(),
       getPlatformInfo: async () => ({ os: 'linux' }),
-      getURL: (/** @type {string} */ path) => `chrome-extension://flattr/${path}`,
+      getURL: (/** @type {string} */ path) => `chrome-extension://flattr/${path.replace(/^\//, '')}`,
       openOptionsPage: async () => {
         this.opened.push('/pages/settings.html');
       },
@@ -97,47 +128,69 @@ export class FakeChrome {
     };
   }
 
-  #local() {
+  #contextMenus() {
+    return {
+      onClicked: new Event(),
+      removeAll: async () => this.menus.clear(),
+      create: (/** @type {{id: string}} */ item) => this.menus.set(item.id, item),
+    };
+  }
+
+  #area(/** @type {'local' | 'session'} */ area, /** @type {Map<string, any>} */ kept) {
     return {
       get: async (/** @type {any} */ query) => {
-        await this.#turn('storage.local.get');
-        if (query === null || query === undefined) return copy(Object.fromEntries(this.kept));
+        await this.#turn(`storage.${area}.get`);
+        if (query === null || query === undefined) return copy(Object.fromEntries(kept));
         const defaults = typeof query === 'object' && !Array.isArray(query) ? query : {};
         const names = typeof query === 'string' ? [query] : Array.isArray(query) ? query : Object.keys(query);
-        const found = names.filter((name) => this.kept.has(name)).map((name) => [name, this.kept.get(name)]);
+        const found = names.filter((name) => kept.has(name)).map((name) => [name, kept.get(name)]);
         return copy({ ...defaults, ...Object.fromEntries(found) });
       },
       set: async (/** @type {object} */ values) => {
-        await this.#turn('storage.local.set');
-        this.#write(Object.entries(copy(values)));
+        await this.#turn(`storage.${area}.set`);
+        this.#write(area, kept, Object.entries(copy(values)));
       },
       remove: async (/** @type {string | string[]} */ names) => {
-        await this.#turn('storage.local.remove');
-        this.#write([names].flat().map((name) => [name, undefined]));
+        await this.#turn(`storage.${area}.remove`);
+        this.#write(
+          area,
+          kept,
+          [names].flat().map((name) => [name, undefined]),
+        );
       },
     };
   }
 
-  #write(/** @type {[string, any][]} */ entries) {
+  #write(/** @type {string} */ area, /** @type {Map<string, any>} */ kept, /** @type {[string, any][]} */ entries) {
     /** @type {Record<string, {oldValue?: any, newValue?: any}>} */
     const changes = {};
     for (const [name, newValue] of entries) {
-      const oldValue = this.kept.get(name);
+      const oldValue = kept.get(name);
       if (JSON.stringify(oldValue) === JSON.stringify(newValue)) continue;
       changes[name] = { oldValue, newValue };
-      if (newValue === undefined) this.kept.delete(name);
-      else this.kept.set(name, newValue);
+      if (newValue === undefined) kept.delete(name);
+      else kept.set(name, newValue);
     }
-    if (Object.keys(changes).length) setImmediate(() => this.storage?.onChanged.emit(copy(changes), 'local'));
+    if (Object.keys(changes).length) setImmediate(() => this.storage?.onChanged.emit(copy(changes), area));
   }
 
   #alarms() {
     return {
       onAlarm: new Event(),
       create: async (/** @type {string} */ name, /** @type {object} */ when) => {
+        await this.#turn('alarms.create');
         this.alarmsSet.set(name, when);
       },
-      clear: async (/** @type {string} */ name) => this.alarmsSet.delete(name),
+      get: async (/** @type {string} */ name) => {
+        await this.#turn('alarms.get');
+        const alarm = this.alarmsSet.get(name);
+        const minutes = alarm?.delayInMinutes ?? alarm?.periodInMinutes ?? 0;
+        return alarm && { name, scheduledTime: alarm.when ?? Date.now() + minutes * 60_000 };
+      },
+      clear: async (/** @type {string} */ name) => {
+        await this.#turn('alarms.clear');
+        return this.alarmsSet.delete(name);
+      },
     };
   }
 
@@ -149,8 +202,12 @@ export class FakeChrome {
       },
       setBadgeBackgroundColor: () => this.#turn('action.setBadgeBackgroundColor'),
       setBadgeTextColor: () => this.#turn('action.setBadgeTextColor'),
-      setIcon: async (/** @type {{tabId: number, path: Record<string, string>}} */ { tabId, path }) => {
-        if (!this.pages.has(tabId)) throw new Error(`No tab with id: ${tabId}.`);
+      openPopup: async () => {
+        if (!this.popup) throw new Error('Could not find an active browser window.');
+        await this.popup();
+      },
+      setIcon: async (/** @type {{tabId?: number, path: Record<string, string>}} */ { tabId = 0, path }) => {
+        if (tabId && !this.pages.has(tabId)) throw new Error(`No tab with id: ${tabId}.`);
         this.icons.set(tabId, path['16'] ?? '');
       },
     };
@@ -172,6 +229,7 @@ export class FakeChrome {
   async #look(/** @type {number} */ tabId) {
     await this.#turn('scripting.executeScript');
     const facts = this.pages.get(tabId)?.facts;
+    this.looked?.();
     if (!facts) throw new Error('Cannot access a chrome:// URL');
     return [{ result: copy(facts) }];
   }
@@ -179,11 +237,12 @@ export class FakeChrome {
 
 /**
  * As `chrome.i18n.getMessage`: `$1` is the first value, and a name that does not exist is ''.
+ * @param {string} language
  * @param {string} name
  * @param {string[]} [values]
  */
-function words(name, values = []) {
-  const message = WORDS[name]?.message ?? '';
+function words(language, name, values = []) {
+  const message = (WORDS[language]?.[name] ?? WORDS['en']?.[name])?.message ?? '';
   return message.replaceAll(
     /\$([1-9])/g,
     (/** @type {string} */ _, /** @type {string} */ n) => values[Number(n) - 1] ?? '',

@@ -43,6 +43,28 @@ test('every word on screen is in the language file, and nothing else is', () => 
   assert.deepEqual(missing, [], 'shown somewhere, but not in _locales');
 });
 
+test('pages can run from right to left: nothing is said to be left or right', () => {
+  assert.doesNotMatch(all(/\.css$/), /\b(margin|padding|border)-(left|right)\b|\b(left|right):|: (left|right);/);
+});
+
+test('nothing is loaded from elsewhere, and nothing is depended on', () => {
+  assert.doesNotMatch(all(/\.(html|css)$/), /https?:\/\/(?!www\.w3\.org\/2000\/svg)/);
+  const imports = [...all(/\.js$/).matchAll(/from '([^']+)'/g)].map(([, path]) => path ?? '');
+  assert.deepEqual(
+    imports.filter((path) => !/^\.\.?\//.test(path)),
+    [],
+  );
+});
+
+test('what the messages say, a background answers', () => {
+  const typed = [...read('shared/messages.js').matchAll(/@property \{\(.*?\) => Promise<.*?>\} (\w+)/g)].map(
+    ([, name]) => name,
+  );
+  const asked = [...all(/\.js$/).matchAll(/\bask\('(\w+)'/g)].map(([, name]) => name);
+  assert.ok(typed.length > 10);
+  assert.deepEqual([...new Set(asked)].sort(), typed.sort(), 'a message nobody asks, or nobody typed');
+});
+
 test('the background listens before it waits for anything', () => {
   assert.doesNotMatch(
     read('background/worker.js'),

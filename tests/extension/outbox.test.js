@@ -44,7 +44,7 @@ test('a press before any pairing waits, and is sent once the browser is connecte
   await background.chrome.storage?.local.set({ token: 'flt_alice' });
   await background.quiet();
 
-  assert.deepEqual([before.kind, before.waiting], ['unconnected', 1]);
+  assert.deepEqual([before.kind, before.queue.length], ['unconnected', 1]);
   assert.equal((await background.ask('look', { url: ALICE })).kind, 'counts');
   assert.equal(background.chrome.badge, '');
 });
@@ -83,7 +83,7 @@ for (const trouble of /** @type {const} */ (['down', 'error', 'portal', 'proxy']
 
     await background.retry();
 
-    assert.deepEqual([view.kind, view.waiting], ['waiting', 1]);
+    assert.deepEqual([view.kind, view.queue.length], ['waiting', 1]);
     assert.deepEqual([...background.server.clicks.keys()], [ALICE]);
     assert.equal(background.chrome.alarmsSet.has('outbox'), false);
   });
@@ -152,7 +152,7 @@ test('a token the server no longer knows keeps the queue and asks to connect aga
   assert.equal(view.kind, 'disconnected');
   assert.equal(background.chrome.badge, '!');
   assert.equal(background.chrome.kept.get('token'), '');
-  assert.equal(view.waiting, 1);
+  assert.equal(view.queue.length, 1);
 });
 
 test('a worker stopped in the middle of sending sends again when it starts, and the click counts once', async () => {
@@ -176,7 +176,7 @@ test('a press taken back before it was sent never reaches the server', async () 
   await background.chrome.storage?.local.set({ token: 'flt_alice' });
   await background.quiet();
 
-  assert.deepEqual([view.kind, view.waiting], ['undone', 0]);
+  assert.deepEqual([view.kind, view.queue.length], ['undone', 0]);
   assert.deepEqual(background.server.changes, []);
 });
 
@@ -201,7 +201,7 @@ test('a press whose answer was lost and that is then taken back does not stay fl
 
   await background.retry();
 
-  assert.deepEqual([view.kind, view.waiting], ['undone', 1]);
+  assert.deepEqual([view.kind, view.queue.length], ['undone', 1]);
   assert.equal(background.server.clicks.size, 0);
 });
 
@@ -214,7 +214,7 @@ test('an undo without a network is kept and sent later', async () => {
 
   await background.restart();
 
-  assert.deepEqual([view.kind, view.waiting], ['undone', 1]);
+  assert.deepEqual([view.kind, view.queue.length], ['undone', 1]);
   assert.deepEqual(background.server.changes, ['POST', 'DELETE']);
   assert.equal(background.server.clicks.size, 0);
 });
@@ -485,6 +485,7 @@ test('what is flattred in another browser can be taken back from the list', asyn
   await other.restart();
   await other.press(ALICE);
   await background.restart();
+  await background.ask('fresh');
   const { clicks } = await background.ask('month');
 
   await background.ask('undoListed', { click: clicks[0] });
@@ -517,6 +518,63 @@ test('whatever goes wrong in whatever order, the server ends up with what the re
   const expected = [...wanted].filter(([, want]) => want).map(([url]) => url);
   assert.deepEqual([...background.server.clicks.keys()].sort(), expected.sort());
   assert.equal(background.chrome.badge, '');
+});
+
+test('stopped at any moment of a press, and woken by its alarm alone, the press is there or was never made', async () => {
+  let made = 0;
+  for (let moment = 0; moment < 60; moment += 1) {
+    const background = await Background.started();
+    background.chrome.pages.set(1, { url: ALICE, title: '', facts: { url: ALICE, title: '', ownerIds: [] } });
+    background.chrome.stopAfter(moment, () => background.stop());
+    void background.ask('press', { tabId: 1 }).catch(() => 'nobody was there to hear it');
+    await background.quiet();
+    background.stop();
+
+    const stored = background.chrome.kept.get(`page:${ALICE}`);
+    const sent = background.server.clicks.size;
+    if (stored && !stored.click) assert.ok(background.chrome.alarmsSet.has('outbox'), `nothing wakes it: ${moment}`);
+    if (background.chrome.alarmsSet.has('outbox')) await background.wakeFor('outbox');
+
+    assert.equal(background.server.clicks.size, stored ? 1 : 0, `stopped after ${moment} calls`);
+    assert.ok(sent <= background.server.clicks.size);
+    made += background.server.clicks.size;
+  }
+  assert.ok(made > 20 && made < 60, `${made}: stopped both before and after it was stored`);
+});
+
+test('what waits says why, and when it is tried again', async () => {
+  const background = await Background.started();
+  const reasons = /** @type {const} */ ({ down: 'unreached', error: 'stumbled', busy: 'busy' });
+  for (const [trouble, reason] of Object.entries(reasons)) {
+    background.chrome.kept.delete('retries');
+    background.server.trouble = /** @type {any} */ (trouble);
+    await background.press(ALICE);
+    const { queue } = await background.ask('month');
+    assert.deepEqual([trouble, queue.reason, queue.length], [trouble, reason, 1]);
+    assert.ok(queue.next > Date.now(), 'it is tried again later');
+  }
+  background.server.tokens.clear();
+  background.server.trouble = 'none';
+  background.chrome.kept.delete('retries');
+  await background.ask('retry');
+  await background.quiet();
+  const { queue } = await background.ask('month');
+  assert.deepEqual(queue, { length: 1, reason: 'disconnected', next: null });
+});
+
+test('asked to try now, it does, but a server that asked for patience is left alone', async () => {
+  const background = await Background.started();
+  background.server.trouble = 'busy';
+  await background.press(ALICE);
+  background.server.trouble = 'none';
+  await background.ask('retry');
+  await background.quiet();
+  assert.equal(background.server.clicks.size, 0);
+
+  background.chrome.kept.set('retries', { failures: 7, not_before: 0, reason: 'unreached' });
+  await background.ask('retry');
+  await background.quiet();
+  assert.equal(background.server.clicks.size, 1);
 });
 
 /** @param {number} state  a small generator of numbers below n, the same on every run */

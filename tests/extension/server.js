@@ -21,6 +21,8 @@ export class FakeServer {
   joined = new Set();
   connectUrl = 'https://flattr.test/connect';
   calls = 0;
+  /** What the reader decided: budget, and what becomes of an empty month. */
+  wishes = {};
   /** Answers are on their way until this is done. */
   held = Promise.resolve();
   pairing = { challenge: '', device: '', approved: false, spent: false };
@@ -67,10 +69,11 @@ export class FakeServer {
     const token = new Headers(headers).get('authorization')?.replace('Bearer ', '') ?? '';
     if (!this.tokens.has(token)) return problem(401, 'unauthorized');
     if (path === '/token') this.tokens.delete(token);
+    if (method === 'PATCH') Object.assign(this.wishes, json);
     if (path === '/me') return Response.json(this.#me());
     if (path === '/pages') return Response.json(this.#page(url.searchParams.get('url') ?? ''));
     if (method === 'POST') return this.#flattr(json);
-    if (method === 'GET') return Response.json({ period: this.period, clicks: [...this.clicks.values()].reverse() });
+    if (method === 'GET') return Response.json({ period: this.period, clicks: this.#list() });
     return this.#undo(Number(path.split('/')[2]), url.searchParams.get('period'));
   }
 
@@ -82,6 +85,10 @@ export class FakeServer {
     const click = known ?? { page_id: numberOf(url), title, period: this.period, clicked_at, ...this.#whose(url), url };
     this.clicks.set(url, click);
     return Response.json(click, { status: known ? 200 : 201 });
+  }
+
+  #list() {
+    return [...this.clicks.values()].reverse().map((click) => ({ ...click, ...this.#whose(click.url) }));
   }
 
   #undo(/** @type {number} */ pageId, /** @type {string | null} */ period) {
@@ -99,7 +106,7 @@ export class FakeServer {
   }
 
   #page(/** @type {string} */ url) {
-    return { ...this.#whose(url), clicked: this.clicks.has(url), promises: 3 };
+    return { ...this.#whose(url), clicked: this.clicks.has(url), promises: 3, place: 3 };
   }
 
   #me() {
@@ -107,7 +114,9 @@ export class FakeServer {
     const share_micros = owners ? Math.floor(5_000_000 / owners) : 0;
     const ends_at = '2026-12-01T00:00:00Z';
     const { email, period } = this;
-    return { email, period, ends_at, currency: 'EUR', owners, share_micros, projected_share_micros: share_micros };
+    const money = { budget_micros: 5_000_000, balance_micros: 20_000_000, pot_micros: 5_000_000 };
+    const shares = { owners, share_micros, projected_share_micros: share_micros };
+    return { email, period, ends_at, currency: 'EUR', ...money, ...shares, ...this.wishes };
   }
 
   #pair(/** @type {string} */ path, /** @type {any} */ { challenge, device, verifier }) {
