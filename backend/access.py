@@ -287,13 +287,17 @@ def device_of(session: Session, token: str, *, now: datetime) -> tuple[Device, U
 def readers_of(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, int]:
     """The ids of the users whose tokens these are; others are left out. Notes, once a day, that they were used."""
     hashes = {_hash(token): token for token in tokens}
-    live = sa.select(Device.id, Device.token_hash, Device.user_id, Device.used_at).where(
-        Device.token_hash.in_(hashes), Device.revoked_at.is_(None), Device.used_at > now - DEVICE_LIFE
-    )
-    found = session.execute(live).all()
+    found = session.execute(_LIVE, {"hashes": list(hashes), "since": now - DEVICE_LIFE}).all()
     if stale := [device.id for device in found if device.used_at < now - NOTED_EVERY]:
         session.execute(sa.update(Device).where(Device.id.in_(stale)).values(used_at=now))
     return {hashes[device.token_hash]: device.user_id for device in found}
+
+
+_LIVE = sa.select(Device.id, Device.token_hash, Device.user_id, Device.used_at).where(
+    Device.token_hash.in_(sa.bindparam("hashes", expanding=True)),
+    Device.revoked_at.is_(None),
+    Device.used_at > sa.bindparam("since", type_=Device.used_at.type),
+)
 
 
 def is_stale(device: Device, *, now: datetime) -> bool:

@@ -5,6 +5,7 @@ says whom it is for, and when the month has ended `settlement.settle` splits the
 and posts the transfers that `statements` and `audit` read.
 """
 
+import gc
 import sys
 from typing import Any
 
@@ -74,7 +75,10 @@ def create_served_app() -> APIFlask:
     jobs.end_with_parent()
     # The thread that commits for all others waits for the database a dozen times, and after each for its turn to run.
     sys.setswitchinterval(0.001)
-    return create_app()
+    app = create_app()
+    gc.collect()
+    gc.freeze()  # what is there now stays: collections need not look at it again and again
+    return app
 
 
 def _add_faces(app: APIFlask) -> None:

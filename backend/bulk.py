@@ -121,7 +121,10 @@ def fill(session: Session, table: sa.Table, columns: Mapping[str, Any]) -> None:
 
 
 class Question:
-    """A statement about rows of our own, built once for each database, however many rows and whatever they say.
+    """A statement about rows of our own, built and compiled once for each database, however many rows there are.
+
+    What is asked with every press goes to the driver directly: building, caching and wrapping a statement costs more
+    than a database at hand takes to answer it.
 
     Args:
         build: The statement, of these rows as something to select from or join with, and of the dialect's INSERT.
@@ -130,34 +133,71 @@ class Question:
 
     def __init__(self, build: Callable[[sa.FromClause, Any], Any], **columns: Any) -> None:
         self._build, self._columns = build, columns
-        self._built: dict[str, tuple[Any, list[Any]]] = {}
+        self._compiled: dict[str, _Compiled] = {}
 
-    def ask(self, session: Session, *, values: Mapping[str, Any] | None = None, **columns: Iterable[Any]) -> Any:
+    def ask(
+        self, session: Session, *, values: Mapping[str, Any] | None = None, **columns: Iterable[Any]
+    ) -> list[tuple[Any, ...]]:
         """The answer about these rows; *values* for the statement's other parameters."""
+        session.flush()
         dialect = session.get_bind().dialect
-        if dialect.name not in self._built:
-            self._built[dialect.name] = self._for(dialect)
-        statement, processes = self._built[dialect.name]
+        if dialect.name not in self._compiled:
+            self._compiled[dialect.name] = _Compiled(self._build(*self._given(dialect)), dialect)
         if dialect.name == "postgresql":
             rows: dict[str, Any] = {f"rows_{name}": list(column) for name, column in columns.items()}
         else:
             stored = (
-                [process(value) for value in column] if process else column
-                for process, column in zip(processes, columns.values(), strict=True)
+                [_stored(kind, dialect)(value) for value in column]
+                for kind, column in zip(self._columns.values(), columns.values(), strict=True)
             )
             rows = {"rows": json.dumps(list(zip(*stored, strict=True)))}
-        return session.execute(statement, rows | dict(values or {}))
+        return self._compiled[dialect.name].run(session, rows | dict(values or {}))
 
-    def _for(self, dialect: sa.Dialect) -> tuple[Any, list[Any]]:
+    def _given(self, dialect: sa.Dialect) -> tuple[sa.FromClause, Any]:
         if dialect.name == "postgresql":
             arrays = (sa.bindparam(f"rows_{name}", type_=ARRAY(kind)) for name, kind in self._columns.items())
             typed = (sa.column(name, kind) for name, kind in self._columns.items())
-            given = sa.func.unnest(*arrays).table_valued(*typed, name="given").render_derived()
-            return self._build(given, postgresql.insert), []
+            return sa.func.unnest(*arrays).table_valued(*typed, name="given").render_derived(), postgresql.insert
         rows = sa.func.json_each(sa.bindparam("rows")).table_valued("value", name="given_json")
         fields = (
             sa.type_coerce(sa.func.json_extract(rows.c.value, f"$[{at}]"), kind).label(name)
             for at, (name, kind) in enumerate(self._columns.items())
         )
-        processes = [kind.dialect_impl(dialect).bind_processor(dialect) for kind in self._columns.values()]
-        return self._build(sa.select(*fields).subquery("given"), sqlite.insert), processes
+        return sa.select(*fields).subquery("given"), sqlite.insert
+
+
+class _Compiled:
+    """A statement as its driver takes it."""
+
+    def __init__(self, statement: Any, dialect: sa.Dialect) -> None:
+        compiled: Any = statement.compile(dialect=dialect)
+        self._sql, self._order = str(compiled), compiled.positiontup
+        self._fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        self._stored = {name: _stored(bind.type, dialect) for name, bind in compiled.binds.items()}
+        self._read = [_result(column.type, dialect) for column in statement.exported_columns]
+        self._error: Any = dialect.dbapi.Error if dialect.dbapi else sa.exc.DBAPIError
+
+    def run(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        given = self._fixed | dict(values)
+        parameters = {name: store(given[name]) for name, store in self._stored.items()}
+        cursor = session.connection().connection.cursor()
+        try:
+            cursor.execute(self._sql, [parameters[name] for name in self._order] if self._order else parameters)
+            rows: list[tuple[Any, ...]] = list(cursor.fetchall())
+        except self._error as error:
+            raise sa.exc.DBAPIError(self._sql, None, error) from error
+        finally:
+            cursor.close()
+        if not any(self._read):
+            return rows
+        return [tuple(read(cell) if read else cell for read, cell in zip(self._read, row, strict=True)) for row in rows]
+
+
+def _stored(kind: Any, dialect: sa.Dialect) -> Callable[[Any], Any]:
+    """What the driver is handed for a value of a type."""
+    return kind.dialect_impl(dialect).bind_processor(dialect) or (lambda value: value)
+
+
+def _result(kind: Any, dialect: sa.Dialect) -> Any:
+    """What makes a value of what the driver hands out; None where it is one as it comes."""
+    return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -210,7 +210,7 @@ def consider(session: Session, click: clicks.Shown, named: str | None, world: Wo
     user = users.by_public_id(session, named) if named else None
     if click.owner:
         _consider_author(session, click, site, user, world, now)
-        if user in (None, click.owner) or claims.is_held(session, site):
+        if user is None or user.id == click.owner.id or claims.is_held(session, site):
             return  # else the host has an owner by DNS above only, and its own page names another
     if platforms.is_account(site.name) or platforms.is_shared(site.name) or sites.is_public_suffix(site.name):
         return
@@ -223,8 +223,9 @@ def _consider_author(
     session: Session, click: clicks.Shown, site: Site, user: User | None, world: World, now: datetime
 ) -> None:
     """A page whose tag seems to name another author than the one known is looked at."""
-    is_new = user and user != click.owner and claims.is_author(session, site, user)
-    is_over = click.rule == "author" and user != click.owner
+    is_theirs = bool(user and click.owner and user.id == click.owner.id)
+    is_new = user and not is_theirs and claims.is_author(session, site, user)
+    is_over = click.rule == "author" and not is_theirs
     if (is_new or is_over) and _within_budget(session, f"page:{click.page_id}", world, now):
         jobs.enqueue(session, "page", str(click.page_id), {"page_id": click.page_id}, now=now)
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-LINGER = 0.002  # seconds that a busy server waits for more to come: those just answered are asking again
+LINGER = 0.008  # seconds at most to wait for as many as came last time: those just answered are asking again
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
@@ -22,7 +22,7 @@ class Together(Generic[Asked, Answer]):
     def __init__(self, work: Callable[[list[Asked]], list[Answer]]) -> None:
         self._work, self._lock = work, Lock()
         self._next: list[tuple[Asked, Future[Answer | DBAPIError]]] = []
-        self._thread, self._busy = ThreadPoolExecutor(1, "together"), False
+        self._thread, self._last = ThreadPoolExecutor(1, "together"), 0
 
     def __call__(self, asked: Asked) -> Answer:
         """The answer to one question; waits until it is committed."""
@@ -38,11 +38,12 @@ class Together(Generic[Asked, Answer]):
         return answer
 
     def _do(self) -> list[Answer | DBAPIError]:
-        if self._busy:
-            time.sleep(LINGER)
+        until = time.monotonic() + LINGER
+        while len(self._next) < self._last and time.monotonic() < until:
+            time.sleep(LINGER / 8)
         with self._lock:
             batch, self._next = self._next, []  # who comes now waits for the next
-        self._busy = len(batch) > 1
+        self._last = len(batch)
         try:
             return list(self._work([asked for asked, _ in batch]))
         except DBAPIError:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -102,6 +102,18 @@ class Author(Base):
 # Who gets it ----------------------------------------------------------------------------------------------------------
 
 
+class Proof(NamedTuple):
+    """What of a claim decides who gets a site's clicks."""
+
+    id: int
+    user_id: int
+    state: str
+    method: str
+    verified_at: datetime | None
+    doubtful_at: datetime | None
+    ended_at: datetime | None
+
+
 @dataclass(frozen=True)
 class Stretch:
     """Clicks accepted in ``[since, until)`` belong to *owner_id*, or to nobody."""
@@ -111,7 +123,7 @@ class Stretch:
     owner_id: int | None
 
 
-def stretches(claims: Iterable[Claim], *, by: datetime) -> list[Stretch]:
+def stretches(claims: Iterable[Proof], *, by: datetime) -> list[Stretch]:
     """Who owns a site's clicks, over time, counting the claims proven before *by*; in order, without overlaps.
 
     A claim covers all clicks back to the end of somebody else's claim before it: who claims later in the month gets
@@ -167,7 +179,7 @@ def owner_in(found: Iterable[Stretch], at: datetime) -> int | None:
     return stretch.owner_id if stretch else None
 
 
-def owner_of(site: str, claims: dict[str, list[Claim]], at: datetime, *, by: datetime = END) -> int | None:
+def owner_of(site: str, claims: dict[str, list[Proof]], at: datetime, *, by: datetime = END) -> int | None:
     """Who gets a click on *site* that was accepted at *at*, as far as was proven before *by*.
 
     Args:
@@ -179,25 +191,25 @@ def owner_of(site: str, claims: dict[str, list[Claim]], at: datetime, *, by: dat
     return owner_in(stretches_of(site, claims, by=by), at)
 
 
-def stretches_of(site: str, claims: dict[str, list[Claim]], *, by: datetime) -> list[Stretch]:
+def stretches_of(site: str, claims: dict[str, list[Proof]], *, by: datetime) -> list[Stretch]:
     """Who owns a site's clicks, over time: by claims on itself, or proven by DNS on a host above it."""
     own, *above = [claims.get(name, []) for name in (site, *sites.hosts_above(site))]
     levels = [own, *([claim for claim in level if claim.method == "dns"] for level in above)]
     return overlay(stretches(level, by=by) for level in levels)
 
 
-def proven(session: Session, names: Collection[str]) -> dict[str, list[Claim]]:
+def proven(session: Session, names: Collection[str]) -> dict[str, list[Proof]]:
     """All claims that were ever proven on these sites and the hosts above them, by site name."""
     wanted = {name for site in names for name in (site, *sites.hosts_above(site))}
-    found: defaultdict[str, list[Claim]] = defaultdict(list)
-    for name, claim in _PROVEN.ask(session, name=wanted):
-        found[name].append(claim)
+    found: defaultdict[str, list[Proof]] = defaultdict(list)
+    for name, *proof in _PROVEN.ask(session, name=wanted):
+        found[name].append(Proof(*proof))
     return found
 
 
 _PROVEN = bulk.Question(
     lambda given, _: (
-        sa.select(Site.name, Claim)
+        sa.select(Site.name, *(getattr(Claim, name) for name in Proof._fields))
         .join(Claim, Claim.site_id == Site.id)
         .join(given, given.c.name == Site.name)
         .where(Claim.verified_at.is_not(None))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -17,6 +17,14 @@ from backend.urls import canonical
 from backend.users import User
 
 REPEAT_MONTHS = 12
+
+
+class Person(NamedTuple):
+    """As much of a user as others see."""
+
+    id: int
+    public_id: str
+    name: str
 
 
 class Authored(Protocol):
@@ -37,7 +45,7 @@ class Shown:
     period: str
     clicked_at: datetime
     site: str
-    owner: User | None
+    owner: User | Person | None
     rule: str
     promised_in: str | None = None
 

@@ -20,14 +20,20 @@ def open_period(session: Session, now: datetime) -> str:
     A click that comes while its period is being closed belongs to the next one: that is when it was accepted.
     """
     for period in (period_of(now), following(period_of(now))):
-        query = sa.select(Period.state).where(Period.period == period).with_for_update(read=True, key_share=True)
-        state = session.scalar(query)
+        state = session.scalar(_LOCKED, {"period": period})
         if state is None:
             ensure_period(session, period)
-            state = session.scalar(query)
+            state = session.scalar(_LOCKED, {"period": period})
         if state == "open":
             return period
     raise PeriodEnded
+
+
+_LOCKED = (
+    sa.select(Period.state)
+    .where(Period.period == sa.bindparam("period", type_=Period.period.type))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 def ensure_period(session: Session, period: str) -> None:

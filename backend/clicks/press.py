@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend import bulk, claims, sites
 from backend.claims import rule_for
-from backend.clicks.lists import Shown, payee_id
+from backend.clicks.lists import Person, Shown, payee_id
 from backend.clicks.months import open_period
 from backend.clicks.promises import PROMISE_MONTHS
 from backend.clicks.tables import Click
@@ -115,7 +115,7 @@ class _Asked:
 
     press: Press
     place: _Place
-    owner: User | None
+    owner: Person | None
 
     @property
     def key(self) -> Key:
@@ -155,7 +155,10 @@ _PLACES = bulk.Question(
     lambda given, _: sa.select(*_columns).join(Site, Site.id == Page.site_id).join(given, given.c.url == Page.url),
     url=sa.String(),
 )
-_USERS = bulk.Question(lambda given, _: sa.select(User).join(given, given.c.id == User.id), id=sa.BigInteger())
+_PEOPLE = bulk.Question(
+    lambda given, _: sa.select(User.id, User.public_id, User.name).join(given, given.c.id == User.id),
+    id=sa.BigInteger(),
+)
 
 
 def _find(session: Session, presses: Sequence[Press], now: datetime, dev: bool) -> list[_Asked | NotFlattrable]:
@@ -178,7 +181,7 @@ def _canonical(url: str, dev: bool) -> str | NotFlattrable:
 
 def _places(session: Session, titles: Mapping[str, str | None]) -> dict[str, _Place]:
     """The page at each address, made if nobody ever mentioned it."""
-    places = {row.url: _Place(*row) for row in _PLACES.ask(session, url=titles)}
+    places = {place.url: place for place in (_Place(*row) for row in _PLACES.ask(session, url=titles))}
     for url in sorted(titles.keys() - places.keys()):
         site = sites.ensure(session, sites.site_of(url))
         page = sites.ensure_page(session, url, site, titles[url])
@@ -186,12 +189,12 @@ def _places(session: Session, titles: Mapping[str, str | None]) -> dict[str, _Pl
     return places
 
 
-def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict[str, User | None]:
+def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict[str, Person | None]:
     """Who gets a click on each address that is made now."""
     proven = claims.proven(session, {place.site for place in places})
     ids = {place.url: payee_id(place, claims.owner_of(place.site, proven, now)) for place in places}
-    users = {user.id: user for user in _USERS.ask(session, id={id_ for id_ in ids.values() if id_}).scalars()}
-    return {url: users[id_] if id_ else None for url, id_ in ids.items()}
+    people = {row[0]: Person(*row) for row in _PEOPLE.ask(session, id={id_ for id_ in ids.values() if id_})}
+    return {url: people[id_] if id_ else None for url, id_ in ids.items()}
 
 
 # The lists ------------------------------------------------------------------------------------------------------------
@@ -210,7 +213,9 @@ _LISTED = bulk.Question(
 )
 _EARLIER = bulk.Question(
     lambda given, _: _of(given).where(
-        _clicks.c.period.in_(sa.bindparam("periods", expanding=True)), _clicks.c.promised_in.is_(None)
+        _clicks.c.period >= sa.bindparam("first", type_=_clicks.c.period.type),
+        _clicks.c.period < sa.bindparam("period", type_=_clicks.c.period.type),
+        _clicks.c.promised_in.is_(None),
     ),
     **_KEY,
 )
@@ -242,11 +247,9 @@ def _sent_before(session: Session, asked: Sequence[_Asked], period: str, now: da
     dated = {one: at for one in asked if (at := one.press.facts.clicked_at) and _may_be_old(at, period, now)}
     if not dated:
         return {}
-    months = [following(period, -back) for back in range(1, PROMISE_MONTHS + 1)]
-    # From a month before the reader's clock said: that one may be ahead.
-    first = following(min(period_of(at) for at in dated.values()), -1)
-    periods = [month for month in months if month >= first]
-    rows = _ask(_EARLIER, session, [one.key for one in dated], periods=periods)
+    # From a month before the reader's clock said, which may be ahead, but no longer back than promises go.
+    first = max(following(min(period_of(at) for at in dated.values()), -1), following(period, -PROMISE_MONTHS))
+    rows = _ask(_EARLIER, session, [one.key for one in dated], first=first, period=period)
     found = {(row.reader_id, row.page_id, row.clicked_at): row for row in rows}
     keys = {one: (*one.key, at) for one, at in dated.items()}
     return {one: found[key] for one, key in keys.items() if key in found}
