@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -55,7 +55,8 @@ def site_of(canonical_url: str) -> str:
     return platforms.site_on_platform(host, parts.path, parts.query) or host
 
 
-def hosts_above(site: str) -> list[str]:
+@lru_cache(maxsize=10_000)
+def hosts_above(site: str) -> tuple[str, ...]:
     """The hosts above a host, nearest first, as far as one person can own them all: an account has none.
 
     Never across a public suffix or onto a host whose subdomains are other people's (RULES 3.2).
@@ -68,7 +69,7 @@ def hosts_above(site: str) -> list[str]:
             break
         above.append(parent)
         host = parent
-    return above
+    return tuple(above)
 
 
 def is_public_suffix(host: str) -> bool:

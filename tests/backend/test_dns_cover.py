@@ -67,7 +67,7 @@ def test_a_proof_by_tag_or_file_covers_its_own_host_only(town):
     ],
 )
 def test_nothing_is_covered_across_a_public_suffix_a_tenants_host_or_a_platform(site, above):
-    assert sites.hosts_above(site) == above
+    assert list(sites.hosts_above(site)) == above
 
 
 def test_one_tenant_never_covers_another_even_when_the_host_was_approved(town):
