@@ -325,7 +325,7 @@ def live(copies, runs, steps):
 
 def test_whatever_people_do_comes_to_what_the_rules_say_on_sqlite(upgraded_sqlite, tmp_path, long):
     copies = Copies(sa.create_engine(f"sqlite:///{upgraded_sqlite}"), tmp_path)
-    live(copies, *((2_000, 50) if long else (40, 30)))
+    live(copies, *((2_000, 50) if long else (20, 30)))
 
 
 def test_whatever_people_do_comes_to_what_the_rules_say_on_postgresql(postgres, tmp_path, long):
