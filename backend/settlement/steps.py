@@ -100,9 +100,12 @@ def charged(session: Session, period: str) -> set[int]:
 def charge(session: Session, period: str, chunk: int, payees: Payees) -> int:
     """Split the pots of one chunk of readers; how many readers were charged, 0 when that was done before."""
     _one_at_a_time(session, period, chunk)
-    if session.get(Chunk, (period, chunk, 0)):
+    # Sealing waits for this; and what a killed run left behind does nothing once its successor has sealed.
+    query = sa.select(Period).where(Period.period == period).with_for_update(read=True, key_share=True)
+    row = session.scalars(query).one()
+    was_done = session.get(Chunk, (period, chunk, 0)) is not None
+    if was_done or row.state != "closing":
         return 0
-    row = session.get_one(Period, period)
     found = lists.read(session, row, Source(session, period, chunk), payees)
     readers, owners = found.lists.readers, found.lists.owners
     pots = _pots(session, period, readers)
