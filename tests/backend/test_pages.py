@@ -93,7 +93,7 @@ def test_every_page_is_for_everybody_and_runs_nothing(ann):
 
 
 def test_every_page_with_something_on_it_is_for_everybody_and_runs_nothing(full):
-    for path in [*OWN, "/month?period=2026-10", "/income?period=2026-10"]:
+    for path in [*OWN, "/leave", "/month?period=2026-10", "/income?period=2026-10"]:
         page = full.visit(path)
         assert page.status == 200, path
         assert_is_for_everybody(page, path)
