@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing import get_context
 from typing import ClassVar
 
@@ -122,9 +122,11 @@ def settle(
             if result := _stored(session, period):
                 return result
             _refuse(session, period, now)
-            steps.close(session, period, asdict(terms), now=now)
-            todo = _uncharged(session, period)
         with _pool(sessions, period, workers or _worth(sessions, period)) as run:
+            with sessions.begin() as session:
+                audit.ensure_clean(session)
+                steps.close(session, period, asdict(terms), now=now)
+                todo = _uncharged(session, period)
             _work(run, *todo, progress)
         with sessions.begin() as session:
             joined = steps.seal(session, period, now=now)
@@ -146,6 +148,7 @@ def dry_run(
         if result := _stored(session, period):
             return result
         _refuse(session, period, now)
+        audit.ensure_clean(session)
         steps.close(session, period, asdict(terms), now=now)
         do = partial(_do, session, period, Payees(session, period))
         _work(lambda step, numbers: map(partial(do, step), numbers), *_uncharged(session, period), progress)
@@ -160,7 +163,6 @@ def _refuse(session: Session, period: str, now: datetime) -> None:
         raise NotOver(f"{period} is not over yet: it ends at {ends_at(period):%Y-%m-%d %H:%M} UTC.")
     if earlier := clicks.first_due(session, period):
         raise EarlierOpen(f"{earlier} has to be settled first.")
-    audit.ensure_clean(session)
 
 
 def _stored(session: Session, period: str) -> Result | None:
@@ -216,19 +218,28 @@ class Worker:
 
     def __init__(self, sessions: sessionmaker[Session], period: str) -> None:
         self.sessions, self.period = sessions, period
-        with sessions() as session:
-            self.payees = Payees(session, period)
+
+    @cached_property
+    def payees(self) -> Payees:
+        """Who owned what, once that is frozen."""
+        with self.sessions() as session:
+            return Payees(session, self.period)
 
     def do(self, step: str, number: int) -> int:
         """What one step came to."""
+        payees = self.payees
         with self.sessions.begin() as session:
-            return _do(session, self.period, self.payees, step, number)
+            return _do(session, self.period, payees, step, number)
 
     @classmethod
     def start(cls, url: str, period: str) -> None:
         """Begin work in a process of the pool, which ends when the settling process does, however that dies."""
         jobs.end_with_parent()
         cls.current = cls(session_maker(make_engine(url)), period)
+
+    @staticmethod
+    def is_ready() -> None:
+        """Nothing; but the process has started when it was done."""
 
     @classmethod
     def do_here(cls, step: str, number: int) -> int:
@@ -244,6 +255,8 @@ def _pool(sessions: sessionmaker[Session], period: str, workers: int) -> Iterato
         return
     url = sessions.kw["bind"].url.render_as_string(hide_password=False)
     pool = ProcessPoolExecutor(workers, get_context("spawn"), Worker.start, (url, period))
+    for _ in range(workers):
+        pool.submit(Worker.is_ready)  # processes start while this one looks through the books
 
     def run(step: str, numbers: Iterable[int]) -> Iterator[int]:
         waiting = [pool.submit(Worker.do_here, step, number) for number in numbers]
@@ -254,7 +267,7 @@ def _pool(sessions: sessionmaker[Session], period: str, workers: int) -> Iterato
     except BrokenProcessPool as error:
         raise Interrupted from error
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _worth(sessions: sessionmaker[Session], period: str) -> int:
