@@ -39,6 +39,7 @@ SETTINGS = {
     "maintenance_work_mem": "512MB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "30min",
+    "random_page_cost": "1.1",
 }
 WORLD = checks.World("https://flattr.example", dev=False)
 
