@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime
+from typing import NamedTuple
 
 import email_validator
 import sqlalchemy as sa
@@ -63,6 +64,14 @@ class User(Base):
     def deposit_reference(self) -> str:
         """What to write on a bank transfer: an ISO 11649 creditor reference, which banks check while it is typed."""
         return deposit_reference(self.public_id)
+
+
+class Person(NamedTuple):
+    """As much of a user as others see."""
+
+    id: int
+    public_id: str
+    name: str
 
 
 class Budget(Base):

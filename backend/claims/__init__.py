@@ -103,7 +103,7 @@ class Author(Base):
 
 
 class Proof(NamedTuple):
-    """What of a claim decides who gets a site's clicks."""
+    """What of a claim decides who gets a site's clicks, and who that is."""
 
     id: int
     user_id: int
@@ -112,6 +112,8 @@ class Proof(NamedTuple):
     verified_at: datetime | None
     doubtful_at: datetime | None
     ended_at: datetime | None
+    public_id: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -202,17 +204,18 @@ def proven(session: Session, names: Collection[str]) -> dict[str, list[Proof]]:
     """All claims that were ever proven on these sites and the hosts above them, by site name."""
     wanted = {name for site in names for name in (site, *sites.hosts_above(site))}
     found: defaultdict[str, list[Proof]] = defaultdict(list)
-    for name, *proof in _PROVEN.ask(session, name=wanted):
-        found[name].append(Proof(*proof))
+    for site, *proof in _PROVEN.ask(session, name=wanted):
+        found[site].append(Proof(*proof))
     return found
 
 
+_of_claim = (getattr(Claim, name) for name in Proof._fields[:-2])
+_proofs = sa.select(Site.name, *_of_claim, User.public_id, User.name).where(Claim.verified_at.is_not(None))
 _PROVEN = bulk.Question(
     lambda given, _: (
-        sa.select(Site.name, *(getattr(Claim, name) for name in Proof._fields))
-        .join(Claim, Claim.site_id == Site.id)
+        _proofs.join(Claim, Claim.site_id == Site.id)
+        .join(User, User.id == Claim.user_id)
         .join(given, given.c.name == Site.name)
-        .where(Claim.verified_at.is_not(None))
     ),
     name=sa.String(),
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,17 +14,9 @@ from backend.errors import InvalidRequest, NotFlattrable
 from backend.period import ends_at, following, parse_period, period_of
 from backend.sites import Page, Site
 from backend.urls import canonical
-from backend.users import User
+from backend.users import Person, User
 
 REPEAT_MONTHS = 12
-
-
-class Person(NamedTuple):
-    """As much of a user as others see."""
-
-    id: int
-    public_id: str
-    name: str
 
 
 class Authored(Protocol):

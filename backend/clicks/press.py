@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from backend import bulk, claims, sites
 from backend.claims import rule_for
-from backend.clicks.lists import Person, Shown, payee_id
+from backend.clicks.lists import Shown, payee_id
 from backend.clicks.months import open_period
 from backend.clicks.promises import PROMISE_MONTHS
 from backend.clicks.tables import Click
@@ -22,7 +22,7 @@ from backend.errors import DomainError, NotFlattrable, OptedOut, OwnSite
 from backend.period import following, period_of, starts_at
 from backend.sites import Page, Site
 from backend.urls import canonical
-from backend.users import User
+from backend.users import Person, User
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,10 @@ def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict
     """Who gets a click on each address that is made now."""
     proven = claims.proven(session, {place.site for place in places})
     ids = {place.url: payee_id(place, claims.owner_of(place.site, proven, now)) for place in places}
-    people = {row[0]: Person(*row) for row in _PEOPLE.ask(session, id={id_ for id_ in ids.values() if id_})}
+    known = (proof for proofs in proven.values() for proof in proofs)
+    people = {proof.user_id: Person(proof.user_id, proof.public_id, proof.name) for proof in known}
+    if authors := {id_ for id_ in ids.values() if id_} - people.keys():
+        people |= {row[0]: Person(*row) for row in _PEOPLE.ask(session, id=authors)}
     return {url: people[id_] if id_ else None for url, id_ in ids.items()}
 
 

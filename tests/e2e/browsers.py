@@ -157,10 +157,15 @@ class Browser:
         raise NotImplementedError
 
     def click_in_popup(self, selector: str):
-        """A trusted mouse click on the middle of an element of the popup."""
+        """A trusted mouse click on the middle of an element of the popup, once it keeps still: people wait for that."""
         wait_for(lambda: self.popup(f"return {VISIBLE}({json.dumps(selector)})"), f"{selector} in the popup")
-        x, y = self.popup(MIDDLE % json.dumps(selector))
-        self._click_popup_at(x, y)
+
+        def at_rest():
+            before = self.popup(MIDDLE % json.dumps(selector))
+            time.sleep(0.15)
+            return before == self.popup(MIDDLE % json.dumps(selector)) and before
+
+        self._click_popup_at(*wait_for(at_rest, f"{selector} to keep still"))
 
     def close_popup(self):
         raise NotImplementedError
