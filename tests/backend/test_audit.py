@@ -107,3 +107,19 @@ def test_accounts_have_names_for_people():
         "wallet of user 17",
         "income of user 17",
     )
+
+
+def test_a_sample_looks_at_some_users_and_a_full_audit_at_all(settled, monkeypatch):
+    monkeypatch.setattr(audit, "SAMPLE", 1)
+    monkeypatch.setattr(audit, "RANGE", 2)
+    with settled.sessions() as session:
+        most = session.scalar(sa.text("SELECT MAX(id) FROM users"))
+        places = {tuple(audit._ranges(session, full=False)) for _ in range(200)}
+        whole = list(audit._ranges(session, full=True))
+    assert most > 1
+    assert places == {((place, place),) for place in range(most)}
+    assert [place for first, last in whole for place in range(first, last + 1)][: most + 1] == list(range(most + 1))
+
+    tamper(settled, "UPDATE shares SET owners = 2, share_micros = 2500000")
+    with settled.sessions() as session:
+        assert "wallet of user" in " ".join(audit.problems(session, full=True))
