@@ -12,7 +12,7 @@ help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install all that running, testing and changing Flattr needs
-	@.ci/setup dev tools browsers
+	@.ci/setup dev tools books browsers
 
 run: ## serve on this machine with a demo blog, and say what to try
 	@.ci/setup python

@@ -4,7 +4,6 @@ Secrets are given out once and stored as SHA-256.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -14,8 +13,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from backend import users
-from backend.db import Base, Digest, Id, insert
+from backend import bulk, users
+from backend.db import Base, Digest, Id, UtcDateTime, insert
 from backend.errors import DomainError, InvalidRequest, NotFound
 from backend.urls import clean_title
 from backend.users import User
@@ -61,7 +60,7 @@ class SignInLink(Base):
 
     email: Mapped[str] = mapped_column(sa.String(254), primary_key=True)
     token_hash: Mapped[Digest] = mapped_column(unique=True)
-    next_path: Mapped[str] = mapped_column(sa.String(200))
+    next_path: Mapped[str] = mapped_column(sa.String(2400))  # an address to flattr may stand in it, encoded
     created_at: Mapped[datetime]
 
 
@@ -139,7 +138,7 @@ def use_link(session: Session, token: str, *, now: datetime) -> tuple[User, str]
 
 def _local(path: str) -> str:
     """Only paths of our own: a link must not send anybody elsewhere after sign-in."""
-    local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and len(path) <= 200
+    local = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and len(path) <= 2400
     return path if local else "/month"
 
 
@@ -287,16 +286,19 @@ def device_of(session: Session, token: str, *, now: datetime) -> tuple[Device, U
 def readers_of(session: Session, tokens: Collection[str], *, now: datetime) -> dict[str, int]:
     """The ids of the users whose tokens these are; others are left out. Notes, once a day, that they were used."""
     hashes = {_hash(token): token for token in tokens}
-    found = session.execute(_LIVE, {"hashes": list(hashes), "since": now - DEVICE_LIFE}).all()
-    if stale := [device.id for device in found if device.used_at < now - NOTED_EVERY]:
+    found = _LIVE.ask(session, values={"since": now - DEVICE_LIFE}, token_hash=hashes)
+    if stale := [id_ for id_, _, _, used_at in found if used_at < now - NOTED_EVERY]:
         session.execute(sa.update(Device).where(Device.id.in_(stale)).values(used_at=now))
-    return {hashes[device.token_hash]: device.user_id for device in found}
+    return {hashes[bytes(token_hash)]: user_id for _, token_hash, user_id, _ in found}
 
 
-_LIVE = sa.select(Device.id, Device.token_hash, Device.user_id, Device.used_at).where(
-    Device.token_hash.in_(sa.bindparam("hashes", expanding=True)),
-    Device.revoked_at.is_(None),
-    Device.used_at > sa.bindparam("since", type_=Device.used_at.type),
+_LIVE = bulk.Question(
+    lambda given, _: (
+        sa.select(Device.id, Device.token_hash, Device.user_id, Device.used_at)
+        .join(given, given.c.token_hash == Device.token_hash)
+        .where(Device.revoked_at.is_(None), Device.used_at > sa.bindparam("since", type_=UtcDateTime()))
+    ),
+    token_hash=sa.LargeBinary(),
 )
 
 
@@ -339,8 +341,8 @@ def _hash(secret: str) -> bytes:
 def _digest(text: str) -> bytes:
     try:
         digest = bytes.fromhex(text) if len(text) == 64 else base64.urlsafe_b64decode(text + "=")
-    except (ValueError, binascii.Error) as error:
-        raise InvalidRequest("The challenge must be a SHA-256, as unpadded base64url or hex.") from error
+    except ValueError:
+        digest = b""
     if len(digest) != 32:
         raise InvalidRequest("The challenge must be a SHA-256, as unpadded base64url or hex.")
     return digest

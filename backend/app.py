@@ -11,7 +11,7 @@ from typing import Any
 
 from apiflask import APIFlask
 from apiflask.exceptions import HTTPError
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, g, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask.typing import ResponseReturnValue
 from flask_cors import CORS
@@ -25,21 +25,22 @@ from backend.db import begin_writing, db, ensure_current
 from backend.errors import DomainError
 
 MAX_BODY = 64 * 1024
-POOL = 16  # as many as `flattr serve` has threads per process
+POOL = 16  # as many as there are threads for requests in each process
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; manifest-src 'self'",
+    "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 class PageSessions(SecureCookieSessionInterface):
-    """Form tokens need a cookie; the API has no use for any (RULES 5.2)."""
+    """Form tokens need a cookie; programs have no use for any (RULES 5.2)."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """As Flask's own, for pages."""
-        return None if request.path.startswith("/api/") else super().open_session(app, request)
+        return None if request.path.startswith(("/api/", "/webhooks/")) else super().open_session(app, request)
 
 
 def create_app(config: Config | None = None) -> APIFlask:
@@ -61,29 +62,32 @@ def create_app(config: Config | None = None) -> APIFlask:
         WTF_CSRF_SSL_STRICT=False,
     )
     app.session_interface = PageSessions()
-    if config.proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.proxies, x_proto=config.proxies)  # type: ignore[method-assign]
     db.init_app(app)
     with app.app_context():
         ensure_current(db.engine)
     _add_faces(app)
+    if config.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=config.proxies, x_proto=config.proxies)  # type: ignore[method-assign]
     return app
 
 
-def create_served_app() -> APIFlask:
-    """The application in a process of `flattr serve`, which ends when that command does, however it dies."""
+def create_served_app() -> api.Quick:
+    """The ASGI application in a process of `flattr serve`, which ends when that command does, however it dies."""
     jobs.end_with_parent()
     # The thread that commits for all others waits for the database a dozen times, and after each for its turn to run.
     sys.setswitchinterval(0.001)
-    app = create_app()
+    app = api.Quick(create_app(), SECURITY_HEADERS, threads=POOL)
     gc.collect()
     gc.freeze()  # what is there now stays: collections need not look at it again and again
     return app
 
 
 def _add_faces(app: APIFlask) -> None:
+    app.before_request(lambda: web.allow_statements(request))  # before the form's token is read
     csrf = CSRFProtect(app)
     csrf.exempt(api.blueprint)
+    csrf.exempt(web.hooks)
+    csrf.exempt(web.settings.no_mails)
     CORS(
         app,
         resources={r"/api/.*": {"origins": "*"}},
@@ -103,7 +107,7 @@ def _add_faces(app: APIFlask) -> None:
 
 def _begin() -> None:
     """Requests that may write begin as writers, before they read anything."""
-    if request.endpoint not in (None, api.PRESS) and request.method not in ("GET", "HEAD", "OPTIONS"):
+    if request.endpoint not in (None, api.PRESS, web.HOOK) and request.method not in ("GET", "HEAD", "OPTIONS"):
         begin_writing(session())
 
 
@@ -125,6 +129,12 @@ def _wants_json() -> bool:
 
 
 def _add_headers(response: Response) -> Response:
+    policy = SECURITY_HEADERS["Content-Security-Policy"]
+    if leads_to := g.get("form_leads_to"):  # browsers look at where a form is redirected to, too
+        policy = policy.replace("form-action", f"form-action {leads_to}")
+    if g.get("runs_script"):
+        policy += "; script-src 'self'; connect-src 'self'"
+    response.headers["Content-Security-Policy"] = policy
     response.headers.extend({k: v for k, v in SECURITY_HEADERS.items() if k not in response.headers})
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")

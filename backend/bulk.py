@@ -71,7 +71,7 @@ def column(session: Session, query: sa.SelectBase) -> Ints:
 
 def _packed(columns: Any) -> sa.ColumnElement[bytes]:
     packed = [
-        sa.func.convert_to(c, "UTF8") if isinstance(c.type, sa.String) else sa.func.int8send(sa.cast(c, sa.BigInteger))
+        sa.func.varcharsend(c) if isinstance(c.type, sa.String) else sa.func.int8send(sa.cast(c, sa.BigInteger))
         for c in columns
     ]
     return reduce(lambda left, right: left.op("||")(right), packed)
@@ -150,7 +150,7 @@ class Question:
                 [_stored(kind, dialect)(value) for value in column]
                 for kind, column in zip(self._columns.values(), columns.values(), strict=True)
             )
-            rows = {"rows": json.dumps(list(zip(*stored, strict=True)))}
+            rows = {"rows": json.dumps(list(zip(*stored, strict=True)), default=_hex)}
         return self._compiled[dialect.name].run(session, rows | dict(values or {}))
 
     def _given(self, dialect: sa.Dialect) -> tuple[sa.FromClause, Any]:
@@ -159,11 +159,17 @@ class Question:
             typed = (sa.column(name, kind) for name, kind in self._columns.items())
             return sa.func.unnest(*arrays).table_valued(*typed, name="given").render_derived(), postgresql.insert
         rows = sa.func.json_each(sa.bindparam("rows")).table_valued("value", name="given_json")
+        columns = enumerate(self._columns.items())
+        cells = ((name, kind, sa.func.json_extract(rows.c.value, f"$[{at}]")) for at, (name, kind) in columns)
         fields = (
-            sa.type_coerce(sa.func.json_extract(rows.c.value, f"$[{at}]"), kind).label(name)
-            for at, (name, kind) in enumerate(self._columns.items())
+            sa.type_coerce(sa.func.unhexed(cell) if isinstance(kind, sa.LargeBinary) else cell, kind).label(name)
+            for name, kind, cell in cells
         )
         return sa.select(*fields).subquery("given"), sqlite.insert
+
+
+def _hex(data: bytes) -> str:
+    return bytes(data).hex()
 
 
 class _Compiled:
@@ -176,15 +182,19 @@ class _Compiled:
         self._stored = {name: _stored(bind.type, dialect) for name, bind in compiled.binds.items()}
         self._read = [_result(column.type, dialect) for column in statement.exported_columns]
         self._error: Any = dialect.dbapi.Error if dialect.dbapi else sa.exc.DBAPIError
+        self._is_lost = dialect.is_disconnect
 
     def run(self, session: Session, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         given = self._fixed | dict(values)
         parameters = {name: store(given[name]) for name, store in self._stored.items()}
-        cursor = session.connection().connection.cursor()
+        connection = session.connection()
+        cursor: Any = connection.connection.cursor()
         try:
             cursor.execute(self._sql, [parameters[name] for name in self._order] if self._order else parameters)
             rows: list[tuple[Any, ...]] = list(cursor.fetchall())
         except self._error as error:
+            if self._is_lost(error, connection.connection.dbapi_connection, cursor):
+                connection.invalidate(error)
             raise sa.exc.DBAPIError(self._sql, None, error) from error
         finally:
             cursor.close()

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from itsdangerous import BadData, URLSafeSerializer
@@ -17,6 +18,7 @@ from backend.sites import Page, Site
 from backend.users import User
 
 _HOUR = timedelta(hours=1)
+_BY_HOST, _BY_USER = "check:{}", "checks-of:{}"  # whose looks are counted
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def announce(session: Session, joined: Mapping[int, list[str]], world: World, *,
     for reader_id, names in joined.items():
         said = ", ".join(sorted(set(names))[:5])
         text = _CAME_TRUE.format(sites=said, base_url=world.base_url)
-        _mail(session, reader_id, f"Your promise to {said} counts now", text, now)
+        _mail(session, reader_id, f"Your promise to {said} counts now", text, now, notice="came_true")
 
 
 def ask(session: Session, user: User, text: str, world: World, *, now: datetime) -> str:
@@ -174,8 +176,8 @@ def ask(session: Session, user: User, text: str, world: World, *, now: datetime)
     sites.refuse_unclaimable(name)
     if not world.dev and not jobs.is_waiting(session, "look", name):
         # A look counts as failed until it has succeeded: so many can wait, too.
-        limits.use(session, _host_key(name), 5, _HOUR, now=now)
-        limits.use(session, _user_key(user.id), 20, _HOUR, now=now)
+        limits.use(session, _BY_HOST.format(name), 5, _HOUR, now=now)
+        limits.use(session, _BY_USER.format(user.id), 20, _HOUR, now=now)
     states.ask(session, sites.ensure(session, name), user, now=now)
     jobs.enqueue(session, "look", name, {"site": name, "asker": user.id}, now=now)
     return name
@@ -184,18 +186,10 @@ def ask(session: Session, user: User, text: str, world: World, *, now: datetime)
 def _give_back(session: Session, site_name: str, outcome: Outcome, asker_id: int | None, now: datetime) -> None:
     """Looks that prove something do not count against the host, nor against who asked when it is theirs."""
     if asker_id and outcome.code == "proved":
-        limits.give_back(session, _host_key(site_name), _HOUR, now=now)
+        limits.give_back(session, _BY_HOST.format(site_name), _HOUR, now=now)
         mine = claims.of_user(session, session.get_one(User, asker_id))
         if any(site.name == site_name and claim.state == "verified" for claim, site in mine):
-            limits.give_back(session, _user_key(asker_id), _HOUR, now=now)
-
-
-def _host_key(site_name: str) -> str:
-    return f"check:{site_name}"
-
-
-def _user_key(user_id: int) -> str:
-    return f"checks-of:{user_id}"
+            limits.give_back(session, _BY_USER.format(asker_id), _HOUR, now=now)
 
 
 def consider(session: Session, click: clicks.Shown, named: str | None, world: World, *, now: datetime) -> None:
@@ -259,12 +253,9 @@ def look_at_page(sessions: sessionmaker[Session], page_id: int, world: World, *,
 
 def enqueue_due(sessions: sessionmaker[Session], *, now: datetime) -> None:
     """Queue the re-checks that are due (RULES 3.8)."""
-    with sessions() as session:
-        names = states.due(session, now=now)
-    if names:
-        with sessions.begin() as session:
-            for name in names:
-                jobs.enqueue(session, "look", name, {"site": name}, now=now)
+    with sessions.begin() as session:
+        for name in states.due(session, now=now):
+            jobs.enqueue(session, "look", name, {"site": name}, now=now)
 
 
 # "This was not me" ----------------------------------------------------------------------------------------------------
@@ -289,7 +280,7 @@ def not_me(session: Session, token: str, world: World, *, now: datetime) -> Site
         raise NotFound
     site = session.get_one(Site, claim.site_id)
     if claim.user_id == user.id:
-        give_up(session, claim, world, now=now)
+        give_up(session, claim, world, now=now, actor_id=user.id)
     elif user.is_operator or user.id in {other.user_id for other, _ in states.claimants_around(session, site)}:
         follow(session, site, states.dispute(session, claim, now=now), world, now=now)
     else:
@@ -297,10 +288,21 @@ def not_me(session: Session, token: str, world: World, *, now: datetime) -> Site
     return site
 
 
-def give_up(session: Session, claim: Claim, world: World, *, now: datetime) -> None:
+def approve(session: Session, site: Site, user: User, world: World, *, now: datetime, **said: Any) -> None:
+    """The operator vouches for a claim, and everybody concerned is told (see `states.approve`, also for *said*)."""
+    follow(session, site, states.approve(session, site, user, now=now, **said), world, now=now)
+
+
+def revoke(session: Session, site: Site, world: World, *, now: datetime, **said: Any) -> None:
+    """The operator takes a claim back, and everybody concerned is told (see `states.revoke`, also for *said*)."""
+    claim = states.revoke(session, site, now=now, **said)
+    follow(session, site, Outcome("revoked", [("revoked", claim)]), world, now=now)
+
+
+def give_up(session: Session, claim: Claim, world: World, *, now: datetime, actor_id: int | None = None) -> None:
     """The owner ends a claim, and everybody concerned is told."""
     site = session.get_one(Site, claim.site_id)
-    follow(session, site, states.give_up(session, claim, now=now), world, now=now)
+    follow(session, site, states.give_up(session, claim, now=now, actor_id=actor_id), world, now=now)
 
 
 # Mail -----------------------------------------------------------------------------------------------------------------
@@ -318,11 +320,14 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
         _mail(session, user_id, subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}", now)
 
 
-def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
+def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime, *, notice: str | None = None) -> None:
+    """Queue a mail; one that is a *notice* of this kind can be switched off (`notices`)."""
     user = session.get_one(User, user_id)
     if user.left_at:
         return
-    mail = {"to": user.email, "subject": subject, "text": text}
+    mail: dict[str, object] = {"to": user.email, "subject": subject, "text": text}
+    if notice:
+        mail |= {"notice": notice, "user": user.id}
     # The person first: a job's key is cut off where it gets too long.
     jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)
 

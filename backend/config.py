@@ -8,6 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from backend.errors import InvalidRequest
+from backend.money import MICROS, parse_amount
+
+# Currencies whose smallest part is not a hundredth: providers count payments in it.
+WITHOUT_CENTS = (
+    "BHD BIF CLP DJF GNF IQD JOD JPY KMF KRW KWD LYD MGA OMR PYG RWF TND UGX VND VUV XAF XOF XPF ISK HUF TWD".split()
+)
 
 
 class BadSetting(InvalidRequest):
@@ -31,6 +37,10 @@ class Config:
     bank_name: str = ""
     bank_iban: str = ""
     bank_bic: str = ""
+    payout_min_micros: int = 10 * MICROS
+    stripe_key: str = ""
+    stripe_webhook_secret: str = ""
+    stripe_api: str = ""
     mail_url: str = ""
     dev: bool = False
     fixed_now: datetime | None = None
@@ -58,6 +68,7 @@ def from_environment(env: Mapping[str, str] | None = None) -> Config:
         raise BadSetting("FLATTR_NOW works only with FLATTR_DEV=1.")
     if dev and env.get("FLATTR_BASE_URL", "").startswith("https://"):
         raise BadSetting("FLATTR_DEV=1 is for this machine only: unset it, or unset the https FLATTR_BASE_URL.")
+    _check_cards(env, dev=dev)
     return Config(
         database_url=_database_url(env.get("FLATTR_DATABASE_URL") or "", instance),
         instance=instance,
@@ -70,10 +81,23 @@ def from_environment(env: Mapping[str, str] | None = None) -> Config:
         bank_name=env.get("FLATTR_BANK_NAME") or "",
         bank_iban=(env.get("FLATTR_BANK_IBAN") or "").replace(" ", ""),
         bank_bic=env.get("FLATTR_BANK_BIC") or "",
+        payout_min_micros=_amount(env, "FLATTR_PAYOUT_MIN", Config.payout_min_micros),
+        stripe_key=env.get("FLATTR_STRIPE_KEY") or "",
+        stripe_webhook_secret=env.get("FLATTR_STRIPE_WEBHOOK_SECRET") or "",
+        stripe_api=(env.get("FLATTR_STRIPE_API") or "").rstrip("/"),
         mail_url=env.get("FLATTR_MAIL_URL") or "",
         dev=dev,
         fixed_now=_instant(env["FLATTR_NOW"]) if env.get("FLATTR_NOW") else None,
     )
+
+
+def _check_cards(env: Mapping[str, str], *, dev: bool) -> None:
+    if env.get("FLATTR_STRIPE_API") and not dev:
+        raise BadSetting("FLATTR_STRIPE_API works only with FLATTR_DEV=1.")
+    if bool(env.get("FLATTR_STRIPE_KEY")) != bool(env.get("FLATTR_STRIPE_WEBHOOK_SECRET")):
+        raise BadSetting("FLATTR_STRIPE_KEY and FLATTR_STRIPE_WEBHOOK_SECRET go together: set both, or neither.")
+    if env.get("FLATTR_STRIPE_KEY") and env.get("FLATTR_CURRENCY", "") in WITHOUT_CENTS:
+        raise BadSetting("FLATTR_STRIPE_KEY works only with a FLATTR_CURRENCY that has cents.")
 
 
 def _database_url(url: str, instance: Path) -> str:
@@ -109,6 +133,13 @@ def _whole_number(env: Mapping[str, str], name: str, *, most: int) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= most):
         raise BadSetting(f"{name} must be a whole number from 0 to {most}, not {text!r}.")
     return int(text)
+
+
+def _amount(env: Mapping[str, str], name: str, default: int) -> int:
+    try:
+        return parse_amount(env[name]) if env.get(name) else default
+    except ValueError as error:
+        raise BadSetting(f"{name} must be an amount like 10.00, not {env[name]!r}.") from error
 
 
 def _instant(text: str) -> datetime:

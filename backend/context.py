@@ -3,11 +3,11 @@
 from datetime import datetime, timedelta
 
 from flask import current_app, request
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
-from backend import checks, limits, users
+from backend import cards, checks, limits, users
 from backend.config import Config
-from backend.db import db
+from backend.db import db, session_maker
 from backend.users import User
 
 
@@ -27,9 +27,26 @@ def session() -> Session:
     return db.session()
 
 
+def sessions() -> sessionmaker[Session]:
+    """Sessions for a process that owns its transactions. The request's own ends here, so that it holds no lock."""
+    session().commit()
+    return session_maker(db.engine)
+
+
 def world() -> checks.World:
     """What looks at sites need to know."""
     return checks.World(config().base_url, config().dev, config().secret_key)
+
+
+def card_provider() -> cards.Provider:
+    """Who takes cards for this installation.
+
+    Raises:
+        CardsOff: Nobody does.
+    """
+    if not (found := cards.provider(config())):
+        raise cards.CardsOff
+    return found
 
 
 def charity_user() -> User | None:
@@ -44,7 +61,12 @@ def choices() -> list[str]:
 
 def is_counted() -> bool:
     """Whether limits hold for who asks: in dev mode not for people at this machine."""
-    return not (config().dev and (request.remote_addr or "").startswith(("127.", "::1")))
+    return is_counted_for(config(), request.remote_addr)
+
+
+def is_counted_for(settings: Config, address: str | None) -> bool:
+    """As `is_counted`, for somebody at *address*."""
+    return not (settings.dev and (address or "").startswith(("127.", "::1")))
 
 
 def limit(key: str, times: int, window: timedelta) -> None:

@@ -6,11 +6,13 @@ sessions of their own with `session_maker`.
 
 import fcntl
 import sqlite3
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from threading import Lock
+from typing import Annotated, Any, ClassVar, cast
 
 import sqlalchemy as sa
 from alembic import command
@@ -88,19 +90,98 @@ class NotUpgraded(DomainError):
 # SQLite ---------------------------------------------------------------------------------------------------------------
 
 
+BUSY = 20  # seconds to wait for others who write
+
+
+class _Line:
+    """Where a process's threads wait, first come first served, for their turn to write.
+
+    SQLite itself has whoever waits ask again and again: on a busy machine those who just wrote are always quicker,
+    and somebody is told "database is locked" in the end.
+    """
+
+    def __init__(self) -> None:
+        self._mutex, self._waiting, self._taken = Lock(), deque[Lock](), False
+
+    def enter(self, seconds: float) -> bool:
+        """Wait for a turn; false when it did not come in that time."""
+        turn = Lock()
+        turn.acquire()
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return True
+            self._waiting.append(turn)
+        if turn.acquire(timeout=seconds):
+            return True
+        with self._mutex:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        return True  # it came at the last moment
+
+    def leave(self) -> None:
+        """Hand the turn to who waits longest."""
+        with self._mutex:
+            self._taken = bool(self._waiting)
+            if self._waiting:
+                self._waiting.popleft().release()
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that holds its process's turn from the begin of a transaction that writes to its end."""
+
+    lines: ClassVar[dict[str, _Line]] = {}  # by file
+    has_turn = False
+
+    def __init__(self, file: str, *arguments: Any, **named: Any) -> None:
+        super().__init__(file, *arguments, **named)
+        self.line = self.lines.setdefault(file, _Line())
+
+    def wait_for_turn(self) -> None:
+        """Be the one of this process who may begin to write."""
+        self.has_turn = self.line.enter(BUSY)  # if that was too long, SQLite is asked all the same, and says so
+
+    def commit(self) -> None:
+        super().commit()
+        self._end()
+
+    def rollback(self) -> None:
+        super().rollback()
+        self._end()
+
+    def close(self) -> None:
+        super().close()
+        self._end()
+
+    def _end(self) -> None:
+        if self.has_turn:
+            self.has_turn = False
+            self.line.leave()
+
+
+@event.listens_for(sa.Engine, "do_connect")
+def _make_sqlite(dialect: sa.Dialect, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
+    if dialect.name == "sqlite":
+        named["factory"] = _Connection
+
+
 @event.listens_for(sa.Engine, "connect")
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     if not isinstance(connection, sqlite3.Connection):
         return
     connection.isolation_level = None  # the driver must not begin by itself: we do, below
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY * 1000}"):
         connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("unhexed", 1, bytes.fromhex, deterministic=True)  # JSON knows no bytes
 
 
 @event.listens_for(sa.Engine, "begin")
 def _begin_sqlite(connection: sa.Connection) -> None:
     if connection.dialect.name == "sqlite":
         writing = connection.get_execution_options().get("flattr_writing")
+        if writing:
+            cast("_Connection", connection.connection.driver_connection).wait_for_turn()
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
@@ -119,12 +200,24 @@ def make_engine(url: str) -> sa.Engine:
     """An engine for commands and processes; faces get theirs from Flask-SQLAlchemy."""
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return sa.create_engine(url)
+    # A thread that finds no connection makes one: a pool that is too small starves whoever waits at it.
+    return sa.create_engine(url, max_overflow=-1)
 
 
 def session_maker(engine: sa.Engine) -> sessionmaker[Session]:
     """Sessions of commands and processes: they begin as writers, and their objects stay readable after a commit."""
     return sessionmaker(engine.execution_options(flattr_writing=True), expire_on_commit=False)
+
+
+def index_where(condition: str, name: str, *columns: str, unique: bool = False) -> sa.Index:
+    """An index of the rows of which a condition holds; a query finds it that says the same in constants."""
+    where = sa.text(condition)
+    return sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
+def constant(value: str | int) -> sa.BindParameter[Any]:
+    """Written into the statement, for `index_where`."""
+    return sa.literal(value, literal_execute=True)
 
 
 def insert(session: Session, table: Any) -> Any:
@@ -156,6 +249,39 @@ def exclusive(engine: sa.Engine, name: str, *, wait: bool = False) -> Iterator[N
             yield
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(hashtextextended(:key, 0))"), key)
+
+
+# Append-only tables ---------------------------------------------------------------------------------------------------
+
+
+def append_only(model: type[Base]) -> None:
+    """Let the database refuse every change of a table's rows."""
+
+    def arm(table: sa.Table, connection: sa.Connection, **_: object) -> None:
+        for statement in append_only_triggers(table.name, connection.dialect.name):
+            connection.execute(sa.text(statement))
+
+    event.listen(model.__table__, "after_create", arm)
+
+
+def append_only_triggers(table: str, dialect: str) -> list[str]:
+    """The statements that make a table append-only; migrations run them too."""
+    if dialect == "sqlite":
+        return [
+            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} are append-only'); END"
+            for verb in ("UPDATE", "DELETE")
+        ]
+    return [
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        ),
+        (
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+        ),
+    ]
 
 
 # Migrations -----------------------------------------------------------------------------------------------------------

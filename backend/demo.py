@@ -3,7 +3,6 @@
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import access, audit, checks, claims, cli, clicks, db, deposits, settlement, users
+from backend import access, audit, checks, claims, cli, clicks, db, payouts, settlement, users
 from backend import statements as st
+from backend.bank.pain import Party
+from backend.deposits import Deposit, imports
 from backend.ledger import Account, Kind
-from backend.money import format_money, parse_amount
+from backend.money import decimal_text, format_money, parse_amount
 from backend.period import ends_at, starts_at
 from backend.users import User
 
@@ -47,6 +48,14 @@ PRESSES = {
     },
 }
 WORLD = checks.World("https://flattr.example", dev=False)
+OURS = Party("Demo Flattr", "DE89370400440532013000")
+ACCOUNTS = {"Dora": "DE02120300000000202051", "Emil": "FR1420041010050500013M02606", "Fay": "NL91ABNA0417164300"}
+STATEMENT = """<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt><Stmt><Id>1</Id>
+<Acct><Id><IBAN>{}</IBAN></Id></Acct>{}</Stmt></BkToCstmrStmt></Document>"""
+BALANCE = """<Bal><Tp><CdOrPrtry><Cd>{}</Cd></CdOrPrtry></Tp><Amt Ccy="EUR">{}</Amt><CdtDbtInd>CRDT</CdtDbtInd>
+<Dt><Dt>2026-09-01</Dt></Dt></Bal>"""
+ENTRY = """<Ntry><Amt Ccy="EUR">{}</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>2026-09-01</Dt>
+</BookgDt><NtryDtls><TxDtls><RmtInf><Ustrd>Flattr {}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>"""
 
 
 @demo.command()
@@ -57,6 +66,7 @@ def month() -> None:
         db.upgrade(engine)
         sessions = db.session_maker(engine)
         people = _people(sessions)
+        _pay_in(sessions, people, Path(folder) / "statement.xml")
         _claim(sessions, people, ["Dora", "Emil"], starts_at(SEPTEMBER))
         _play(sessions, people, SEPTEMBER)
         out.print(
@@ -64,6 +74,7 @@ def month() -> None:
         )
         _claim(sessions, people, ["Fay"], starts_at(OCTOBER).replace(day=9))
         _play(sessions, people, OCTOBER)
+        _pay_out(sessions, people)
         with sessions() as session:
             out.print(_trial_balance(session))
             problems = audit.problems(session)
@@ -78,18 +89,50 @@ def _people(sessions: sessionmaker[Session]) -> dict[str, User]:
             people[name] = users.add(session, f"{name.lower()}@demo.example", now=now, name=name)
         for name, (budget, paid) in READERS.items():
             users.set_budget(session, people[name], parse_amount(budget), now=now)
-            deposits.add(session, people[name], parse_amount(paid), f"transfer from {name}", now=now)
             out.print(f"{name} decides that a month is worth {budget} €, and pays {paid} € in.")
     return people
+
+
+def _pay_in(sessions: sessionmaker[Session], people: dict[str, User], file: Path) -> None:
+    entries = [ENTRY.format(paid, people[name].deposit_reference) for name, (_, paid) in READERS.items()]
+    total = decimal_text(sum(parse_amount(paid) for _, paid in READERS.values()))
+    balances = BALANCE.format("OPBD", "0") + BALANCE.format("CLBD", total)
+    file.write_text(STATEMENT.format(OURS.iban, balances + "".join(entries)))
+    told = imports.import_file(sessions, file, iban=OURS.iban, currency="EUR", now=starts_at(SEPTEMBER))
+    said = f"{told.imported} transfers name their readers, {told.unmatched} wait for theirs."
+    out.print(f"\nA bank statement (camt.053): {said}", highlight=False)
+    with sessions() as session:
+        for deposit, name in session.execute(sa.select(Deposit, User.name).join(User).order_by(Deposit.id)):
+            shown = format_money(deposit.amount_micros, "EUR")
+            out.print(f'{shown:>9}  "Flattr {people[name].deposit_reference}"  {name}', highlight=False)
+
+
+def _pay_out(sessions: sessionmaker[Session], people: dict[str, User]) -> None:
+    now, terms = ends_at(OCTOBER), payouts.Terms(OURS, "EUR", parse_amount("5.00"))
+    _claim(sessions, people, list(OWNERS), now)  # what is paid was proved within three days
+    with sessions.begin() as session:
+        for name, iban in ACCOUNTS.items():
+            payouts.change(session, people[name], iban, name, "EUR", now=starts_at(OCTOBER))
+        otto, olga = (users.add(session, f"{name}@demo.example", now=now, operator=True) for name in ("otto", "olga"))
+    batch = payouts.prepare(sessions, terms, now=now, by=otto).batch
+    assert batch
+    with sessions.begin() as session:
+        payouts.approve(session, batch.id, olga, batch.digest.hex(), OURS, now=now)
+        file = payouts.export(session, batch.id, now=now)
+    out.print(
+        f"\nPayday: {batch.payouts} owners have 5.00 € or more, {format_money(batch.total_micros, 'EUR')} together.\n"
+        f"Otto prepares it, Olga approves it, and `flattr payouts export {batch.id} payouts.xml`\n"
+        f"would write the file for the bank (pain.001, {len(file)} bytes).",
+        highlight=False,
+    )
 
 
 def _claim(sessions: sessionmaker[Session], people: dict[str, User], names: list[str], now: datetime) -> None:
     with sessions.begin() as session:
         for name in names:
             for site in OWNERS[name]:
-                checks.record(
-                    session, site, [claims.Finding("tag", "proved", (people[name].public_id,))], WORLD, now=now
-                )
+                proof = claims.Finding("tag", "proved", (people[name].public_id,))
+                checks.record(session, site, [proof], WORLD, now=now)
 
 
 def _play(sessions: sessionmaker[Session], people: dict[str, User], period: str) -> None:
@@ -151,6 +194,7 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{tit
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body {{ font: 18px/1.6 Georgia, serif; margin: 4em auto; max-width: 32em; padding: 0 1em }}</style></head>
 <body><p><a href="/">{site}</a></p><h1>{title}</h1><p>{text}</p>{links}</body></html>"""
+ROLES = {"reader": "Rita Reader", "writer": "Wilma Writer", "operator": "Otto Operator"}
 POSTS = {
     "/bread": ("Bread on a Tuesday", "Flour, water, salt, and somebody who gets up at four."),
     "/rain": ("Notes on rain", "It falls on everybody's roof at the same rate. That is what makes it fair."),
@@ -165,23 +209,16 @@ def serve(port: int) -> None:
     for wanted in (port, port + 1):
         if not cli.is_free("127.0.0.1", wanted):
             raise click.ClickException(f"Port {wanted} is in use. Try another: make run PORT={port + 10}")
-    desk = cli.open_desk()
+    desk, people, links = cli.open_desk(), {}, {}
+    now = desk.config.now()
     with desk.sessions.begin() as session:
-        writer = users.add(session, "writer@demo.test", now=desk.config.now(), name="Wilma Writer")
-        links = {
-            role: f"http://127.0.0.1:{port}/sign-in/{access.new_link(session, address, now=desk.config.now())}"
-            for role, address in _demo_people(session, desk.config.now())
-        }
-    blog = ThreadingHTTPServer(("127.0.0.1", port + 1), _blog(writer.public_id))
+        for role, name in ROLES.items():
+            people[role] = users.add(session, f"{role}@demo.test", now=now, name=name, operator=role == "operator")
+            links[role] = f"http://127.0.0.1:{port}/sign-in/{access.new_link(session, people[role].email, now=now)}"
+    blog = ThreadingHTTPServer(("127.0.0.1", port + 1), _blog(people["writer"].public_id))
     threading.Thread(target=blog.serve_forever, daemon=True).start()
     _print_steps(port, links)
     cli.flattr(["serve", "--port", str(port)])
-
-
-def _demo_people(session: Session, now: datetime) -> Iterator[tuple[str, str]]:
-    users.add(session, "reader@demo.test", now=now, name="Rita Reader")
-    users.add(session, "operator@demo.test", now=now, name="Otto Operator", operator=True)
-    yield from (("reader", "reader@demo.test"), ("writer", "writer@demo.test"), ("operator", "operator@demo.test"))
 
 
 def _print_steps(port: int, links: dict[str, str]) -> None:

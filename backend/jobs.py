@@ -8,8 +8,7 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -17,19 +16,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from backend.db import Base, Id, insert
-from backend.errors import DomainError
+from backend.db import Base, Id, constant, index_where, insert
+from backend.errors import DomainError, NotFound
 
 MAX_TRIES = 12
+LATE = timedelta(hours=1)
 log = logging.getLogger(__name__)
-Handler = Callable[[dict[str, Any]], None]
+Handler = Callable[[dict[str, Any]], object]  # what it answers is nobody's business
 
 
 class Job(Base):
     """Something to do once *due_at* has come; one of a kind and key at a time."""
 
     __tablename__ = "jobs"
-    __table_args__ = (sa.UniqueConstraint("kind", "key"),)
+    __table_args__ = (sa.UniqueConstraint("kind", "key"), index_where("tries > 1", "jobs_failed_idx", "due_at", "id"))
 
     id: Mapped[Id]
     kind: Mapped[str] = mapped_column(sa.String(16))
@@ -39,15 +39,13 @@ class Job(Base):
     tries: Mapped[int]
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """A job that this worker does now."""
+class Heartbeat(Base):
+    """When something that has to happen again and again happened last: the worker's round, a backup."""
 
-    id: int
-    kind: str
-    payload: dict[str, Any]
-    tries: int
-    due_at: datetime
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    at: Mapped[datetime]
 
 
 def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, now: datetime) -> None:
@@ -71,6 +69,37 @@ def forget(session: Session, kind: str, prefix: str) -> None:
     session.execute(sa.delete(Job).where(Job.kind == kind, Job.key.startswith(prefix, autoescape=True)))
 
 
+def stuck(session: Session, *, now: datetime, most: int) -> Sequence[Job]:
+    """Jobs that failed more than once or are late, the oldest first."""
+    query = sa.select(Job).where(sa.or_(Job.tries > constant(1), Job.due_at < now - LATE))
+    return session.scalars(query.order_by(Job.due_at, Job.id).limit(most)).all()
+
+
+def retry(session: Session, job_id: int, *, now: datetime) -> Job:
+    """Have a job tried again now, as if it were new.
+
+    Raises:
+        NotFound: It is done, or was given up.
+    """
+    job = session.get(Job, job_id, with_for_update=True) if job_id < 2**63 else None
+    if job is None:
+        raise NotFound("This job is done, or was given up.")
+    job.due_at, job.tries = now, 0
+    session.flush()
+    return job
+
+
+def beat(session: Session, name: str, *, now: datetime) -> None:
+    """It happened now."""
+    statement = insert(session, Heartbeat).values(name=name, at=now)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": now}))
+
+
+def last_beat(session: Session, name: str) -> datetime | None:
+    """When it happened last; None if never."""
+    return session.scalar(sa.select(Heartbeat.at).where(Heartbeat.name == name))
+
+
 def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock: Callable[[], datetime]) -> int:
     """Do all that is due, one after the other; how many jobs were done."""
     done = 0
@@ -86,16 +115,16 @@ def work(sessions: sessionmaker[Session], handlers: Mapping[str, Handler], clock
     return done
 
 
-def _claim(sessions: sessionmaker[Session], now: datetime) -> Claimed | None:
+def _claim(sessions: sessionmaker[Session], now: datetime) -> Job | None:
+    """A job that is due, for this worker: until its date comes again, nobody else does it."""
     with sessions.begin() as session:
         session.execute(sa.delete(Job).where(Job.tries >= MAX_TRIES))
         query = sa.select(Job).where(Job.due_at <= now).order_by(Job.due_at).limit(1).with_for_update(skip_locked=True)
         job = session.scalar(query)
-        if job is None:
-            return None
-        job.tries += 1
-        job.due_at = now + min(timedelta(seconds=30) * 2**job.tries, timedelta(hours=6))
-        return Claimed(job.id, job.kind, job.payload, job.tries, job.due_at)
+        if job:
+            job.tries += 1
+            job.due_at = now + min(timedelta(seconds=30) * 2**job.tries, timedelta(hours=6))
+    return job
 
 
 def end_with_parent() -> None:

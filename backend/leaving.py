@@ -9,31 +9,30 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import access, checks, claims, clicks, jobs, ledger
+from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, payouts, users
 from backend.checks import World
 from backend.claims import Author, states
-from backend.errors import DomainError
 from backend.ledger import BANK, FEES, Posting, income, wallet
 from backend.money import CENT_MICROS, format_money
-from backend.period import period_of
 from backend.sites import Site
-from backend.users import Budget, User
+from backend.users import User
 
 TOMBSTONE = "Somebody who left"
 
 
-class NotSettledYet(DomainError):
-    """A month that has ended is not settled yet. Please leave once it is."""
-
-    code = "not_settled_yet"
-
-
 @dataclass(frozen=True)
 class Left:
-    """What is to be paid back to whoever left, in whole cents; what a bank cannot pay stays with the operator."""
+    """What whoever left gets, in micros.
+
+    Attributes:
+        on_its_way_micros: In the next batch of payouts, to an account that is known.
+        paid_back_micros: For the operator to pay back the way it came, in whole cents.
+        rest_micros: What a bank cannot pay, and stays with the operator.
+    """
 
     public_id: str
     reference: str
+    on_its_way_micros: int
     paid_back_micros: int
     rest_micros: int
 
@@ -42,26 +41,39 @@ class Left:
         return asdict(self)
 
 
-def leave(session: Session, user: User, world: World, currency: str, *, now: datetime) -> Left:
-    """Delete a user. The operators are told what to pay back.
+def leave(
+    session: Session, user: User, world: World, currency: str, *, now: datetime, actor_id: int | None = None
+) -> Left:
+    """Delete a user, as *actor_id* wants it, or a command.
+
+    What they have goes back to their cards and their bank account; what goes to neither, operators are told to pay.
 
     Raises:
         NotSettledYet: An ended month may still charge or pay the user.
     """
-    if due := clicks.first_due(session, period_of(now)):
-        raise NotSettledYet(f"{due} has ended and is not settled yet. Please leave once it is.")
-    left = Left(user.public_id, user.deposit_reference, *_pay_back(session, user, now))
+    clicks.ensure_settled(session, now=now)
+    # In the order in which everybody locks accounts, so that a deposit and this do not wait for each other.
+    ledger.balances(session, [BANK, FEES, wallet(user.id), income(user.id)], lock=True)
+    on_its_way = card_payments.refundable_by_card(session, user)
+    if on_its_way:
+        card_payments.refund(session, user, on_its_way, now=now)
+    on_its_way += payouts.leave(session, user, currency, now=now)
+    left = Left(user.public_id, user.deposit_reference, on_its_way, *_pay_back(session, user, now))
     for claim, _ in claims.of_user(session, user):
-        checks.give_up(session, claim, world, now=now)
+        checks.give_up(session, claim, world, now=now, actor_id=actor_id)
     states.void(session, user)
     listed = sa.select(Site).join(Author, Author.site_id == Site.id).where(Author.user_id == user.id)
     for site in session.scalars(listed).all():
         clicks.remove_author(session, site, user, now=now)
     clicks.forget(session, user, now=now)
-    session.execute(sa.delete(Budget).where(Budget.reader_id == user.id))
+    users.forget(session, user)
     access.forget(session, user)
     jobs.forget(session, "mail", f"{user.id} ")
     _tell(session, user, left, currency, now)
+    if user.is_operator:
+        auditlog.record(session, "operator.lost", user.public_id, now=now, actor_id=actor_id)
+    amounts = {"paid_back_micros": left.paid_back_micros, "rest_micros": left.rest_micros}
+    auditlog.record(session, "user.left", user.public_id, now=now, actor_id=actor_id, **amounts)
     user.email, user.name = f"{user.public_id}@left.invalid", TOMBSTONE
     user.is_operator, user.left_at = False, now
     session.flush()
@@ -69,7 +81,7 @@ def leave(session: Session, user: User, world: World, currency: str, *, now: dat
 
 
 def _pay_back(session: Session, user: User, now: datetime) -> tuple[int, int]:
-    """Empty wallet and income: whole cents leave through the bank, the rest stays; both in micros."""
+    """Empty wallet and income of what went into no payout: whole cents leave, the rest stays; both in micros."""
     held = ledger.balances(session, [wallet(user.id), income(user.id)], lock=True)
     paid, rest = 0, 0
     for account, balance in held.items():
@@ -88,7 +100,8 @@ def _tell(session: Session, user: User, left: Left, currency: str, now: datetime
     for operator in operators if left.paid_back_micros else ():
         mail = {"to": operator.email, "subject": f"Pay {amount} back", "text": text}
         jobs.enqueue(session, "mail", f"{operator.id} left {left.public_id}", mail, now=now)
-    goodbye = {"to": user.email, "subject": "You have left Flattr", "text": _GOODBYE.format(amount=amount)}
+    total = format_money(left.on_its_way_micros + left.paid_back_micros, currency)
+    goodbye = {"to": user.email, "subject": "You have left Flattr", "text": _GOODBYE.format(amount=total)}
     jobs.enqueue(session, "mail", f"{user.id} left", goodbye, now=now)
 
 

@@ -8,20 +8,20 @@ One transfer is identified by what it is for: code, about (period, deposit) and 
 twice changes nothing; posting something else under the same identity is an error.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import bulk
 from backend.bulk import Ints
-from backend.db import Base, Micros, UtcDateTime, insert
+from backend.db import Base, Micros, UtcDateTime, append_only, insert
 from backend.errors import DomainError
 
 
@@ -30,6 +30,8 @@ class TransferConflict(DomainError):
 
     code = "transfer_conflict"
 
+
+SOME = 1000  # transfers to look for at once
 
 Amount = TypeVar("Amount", int, Ints)  # micros: a number, or an array of them
 
@@ -66,13 +68,16 @@ def fee(gross_micros: Amount, fee_bps: int) -> Amount:
 
 
 class Kind(IntEnum):
-    """Where money can sit. The first three exist once, the others once per user."""
+    """Where money can sit: wallet, income and transit once per user, transit also for the house, the others once."""
 
     BANK = 0
     FEES = 1
     CLEARING = 2
+    CARDS = 3
     WALLET = 4
     INCOME = 5
+    TRANSIT = 6
+    RESERVE = 7
 
 
 def account_of(kind: Kind, user_id: int = 0) -> int:
@@ -80,9 +85,37 @@ def account_of(kind: Kind, user_id: int = 0) -> int:
     return user_id * 8 + kind
 
 
+# Each code of a transfer in words, for statements and journals; docs/accounts.md says between which accounts it is.
+WORDS = {
+    "card_back": "given back by the card provider",
+    "card_fee": "kept by the card provider",
+    "card_paid_out": "paid out by the card provider",
+    "card_refund": "on its way back to your card",
+    "card_taken": "taken back through your card",
+    "card_unrefund": "could not go back to your card",
+    "charge": "split between the people you flattred",
+    "deposit": "paid in",
+    "deposit_taken": "taken back by the bank",
+    "fee": "fee",
+    "paid_back": "paid back on leaving",
+    "payout": "on its way to your bank account",
+    "payout_back": "not paid, yours again",
+    "payout_paid": "paid to your bank account",
+    "payout_return": "sent back by the bank, yours again",
+    "rest": "less than a cent, left behind on leaving",
+    "sent_back": "sent back to whom it came from",
+    "share": "received from readers",
+    "suspense": "arrived without its reader's reference",
+}
+_OF_A_MONTH = "code IN ('charge', 'share', 'fee')"  # what settlement posts: nearly all, and found by its period
+_OTHERS = "code NOT IN ('charge', 'share', 'fee')"
+
 BANK = account_of(Kind.BANK)
 FEES = account_of(Kind.FEES)
 CLEARING = account_of(Kind.CLEARING)
+CARDS = account_of(Kind.CARDS)  # what a card provider holds for us, as BANK is what the bank does
+RESERVE = account_of(Kind.RESERVE)  # the operator's own: what covers chargebacks that no wallet does
+SUSPENSE = account_of(Kind.TRANSIT)  # the house's transit: money that arrived and has not found its reader yet
 
 
 def wallet(user_id: int) -> int:
@@ -95,14 +128,21 @@ def income(user_id: int) -> int:
     return account_of(Kind.INCOME, user_id)
 
 
+def transit(user_id: int) -> int:
+    """The account of what is on its way out to a user: in a payout or a refund that the bank has not confirmed yet."""
+    return account_of(Kind.TRANSIT, user_id)
+
+
 class Account(Base):
     """Where money sits. The balance is kept beside the transfers that made it; `flattr audit` compares the two."""
 
     __tablename__ = "accounts"
     __table_args__ = (
         sa.CheckConstraint("id = user_id * 8 + kind", name="id_is_user_and_kind"),
-        sa.CheckConstraint("kind IN (0, 1, 2, 4, 5)", name="kind_known"),
-        sa.CheckConstraint("kind < 3 OR balance_micros >= 0", name="never_below_zero"),
+        sa.CheckConstraint(
+            "(user_id = 0 AND kind IN (0, 1, 2, 3, 6, 7)) OR (user_id > 0 AND kind IN (4, 5, 6))", name="kind_known"
+        ),
+        sa.CheckConstraint("kind NOT IN (4, 5, 6) OR balance_micros >= 0", name="never_below_zero"),
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
@@ -119,6 +159,13 @@ class Transfer(Base):
         sa.CheckConstraint("amount_micros > 0", name="amount_positive"),
         sa.CheckConstraint("debit_account_id <> credit_account_id", name="accounts_differ"),
         sa.CheckConstraint("account_id IN (debit_account_id, credit_account_id)", name="concerns_its_account"),
+        # Settlement would pay dearly for an index of all: this one has what it did not post.
+        sa.Index(
+            "transfers_account_id_idx",
+            "account_id",
+            sqlite_where=sa.text(_OTHERS),
+            postgresql_where=sa.text(_OTHERS),
+        ),
     )
 
     code: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
@@ -131,34 +178,15 @@ class Transfer(Base):
     at: Mapped[datetime]
 
 
-APPEND_ONLY = {
-    "sqlite": [
-        f"CREATE TRIGGER transfers_no_{verb.lower()} BEFORE {verb} ON transfers "
-        "BEGIN SELECT RAISE(ABORT, 'transfers are append-only'); END"
-        for verb in ("UPDATE", "DELETE")
-    ],
-    "postgresql": [
-        (
-            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
-        ),
-        (
-            "CREATE TRIGGER transfers_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transfers "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-        ),
-    ],
-}
-
-
-@event.listens_for(Transfer.__table__, "after_create")
-def _make_append_only(_table: sa.Table, connection: sa.Connection, **_: object) -> None:
-    for statement in APPEND_ONLY[connection.dialect.name]:
-        connection.execute(sa.text(statement))
+append_only(Transfer)
 
 
 @dataclass(frozen=True)
 class Posting:
-    """A transfer to be: *concerns* is the one of the two accounts that it is identified by."""
+    """A transfer to be: *concerns* is the one of the two accounts that it is identified by.
+
+    Where one of the two is a user's, that is the one, so that statements find it.
+    """
 
     code: str
     about: str
@@ -256,24 +284,61 @@ def balances(session: Session, account_ids: Collection[int], *, lock: bool = Fal
     return {account_id: found.get(account_id, 0) for account_id in account_ids}
 
 
-def trial_balance(session: Session) -> dict[str, int]:
-    """All balances, summed up by kind; together they are zero."""
-    rows = session.execute(sa.select(Account.kind, sa.func.sum(Account.balance_micros)).group_by(Account.kind))
+def held(before: datetime | None = None) -> sa.Select[*tuple[Any, ...]]:
+    """A query of all accounts, as `id` and `micros`: as they stand, or as they stood before an instant."""
+    if before is None:
+        return sa.select(Account.id, Account.balance_micros.label("micros"))
+    sides = ((Transfer.credit_account_id, Transfer.amount_micros), (Transfer.debit_account_id, -Transfer.amount_micros))
+    since = sa.union_all(
+        *(sa.select(id_.label("id"), amount.label("micros")).where(Transfer.at >= before) for id_, amount in sides)
+    ).subquery()
+    moved = sa.select(since.c.id, sa.func.sum(since.c.micros).label("micros")).group_by(since.c.id).subquery()
+    micros = Account.balance_micros - sa.cast(sa.func.coalesce(moved.c.micros, 0), sa.BigInteger)
+    return sa.select(Account.id, micros.label("micros")).outerjoin(moved, moved.c.id == Account.id)
+
+
+def trial_balance(session: Session, *, before: datetime | None = None) -> dict[str, int]:
+    """All balances, summed up by kind, as they stand or stood; together they are zero."""
+    accounts = held(before).subquery()
+    kind = accounts.c.id % 8
+    rows = session.execute(sa.select(kind, sa.func.sum(accounts.c.micros)).group_by(kind))
     found = {Kind(kind): int(total) for kind, total in rows}
     return {kind.name.lower(): found.get(kind, 0) for kind in Kind}
 
 
+def transfers_of(
+    session: Session, account_ids: Collection[int], periods: Collection[str], *, before: datetime | None = None
+) -> Sequence[Transfer]:
+    """All transfers that concern these accounts of a user, made before an instant, in no order.
+
+    Args:
+        periods: Those that were, or are being, settled.
+    """
+    mine = sa.select(Transfer).where(Transfer.account_id.in_(account_ids))
+    mine = mine.where(Transfer.at < before) if before else mine
+    of_months = mine.where(sa.text(_OF_A_MONTH), Transfer.about.in_(periods))
+    return [*session.scalars(of_months), *session.scalars(mine.where(sa.text(_OTHERS)))]
+
+
+def stable_id(code: str, about: str, account: str) -> str:
+    """A transfer's id on statements and in journals: derived from its identity, so the same wherever it is told.
+
+    Args:
+        account: The account it concerns, its user by public id: ``wallet:0123456789ab``, ``fees``.
+    """
+    return hashlib.sha256(f"{code}\n{about}\n{account}".encode()).hexdigest()[:20]
+
+
 def _not_yet_posted(session: Session, postings: list[Posting]) -> list[Posting]:
-    purposes: defaultdict[tuple[str, str], list[Posting]] = defaultdict(list)
-    for posting in postings:
-        purposes[posting.code, posting.about].append(posting)
+    identity = (Transfer.code, Transfer.about, Transfer.account_id)
     new: list[Posting] = []
-    for (code, about), group in purposes.items():
-        query = sa.select(Transfer).where(
-            Transfer.code == code, Transfer.about == about, Transfer.account_id.in_([p.concerns for p in group])
-        )
-        found = {transfer.account_id: transfer for transfer in session.scalars(query)}
-        new += [posting for posting in group if not _is_same(found.get(posting.concerns), posting)]
+    for start in range(0, len(postings), SOME):
+        some = [
+            (posting, (posting.code, posting.about, posting.concerns)) for posting in postings[start : start + SOME]
+        ]
+        query = sa.select(Transfer).where(sa.tuple_(*identity).in_([purpose for _, purpose in some]))
+        found = {(transfer.code, transfer.about, transfer.account_id): transfer for transfer in session.scalars(query)}
+        new += [posting for posting, purpose in some if not _is_same(found.get(purpose), posting)]
     return new
 
 

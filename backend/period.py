@@ -6,15 +6,25 @@ from datetime import UTC, datetime
 _PERIOD = re.compile(r"(2\d{3})-(0[1-9]|1[0-2])", re.ASCII)
 
 
+def is_period(text: str) -> bool:
+    """Whether *text* names a period."""
+    return _PERIOD.fullmatch(text) is not None
+
+
 def parse_period(text: str) -> str:
     """The period named by *text*.
 
     Raises:
         ValueError: Not of the form ``YYYY-MM``.
     """
-    if not _PERIOD.fullmatch(text):
+    if not is_period(text):
         raise ValueError(f"{text!r} is not a month like 2026-11")
     return text
+
+
+def is_year(text: str) -> bool:
+    """Whether *text* is a year of periods, such as ``2026``."""
+    return bool(_PERIOD.fullmatch(f"{text}-01"))
 
 
 def period_of(instant: datetime) -> str:
@@ -45,3 +55,8 @@ def starts_at(period: str) -> datetime:
 def ends_at(period: str) -> datetime:
     """The first instant that no longer belongs to the period."""
     return starts_at(following(period))
+
+
+def month_name(period: str) -> str:
+    """``November 2026``."""
+    return f"{starts_at(period):%B %Y}"

@@ -1,6 +1,5 @@
 """Sites and pages: what is claimed, and what is flattred."""
 
-from collections.abc import Collection
 from datetime import datetime
 from functools import cache, lru_cache
 from urllib.parse import urlsplit
@@ -97,16 +96,15 @@ def ensure(session: Session, name: str) -> Site:
     """The site of this name, made if nobody ever mentioned it."""
     site = find(session, name)
     if site is None:
-        session.execute(
-            insert(session, Site).on_conflict_do_nothing(index_elements=["name"]), {"name": name, "opted_out_at": None}
-        )
+        row = {"name": name, "opted_out_at": None}
+        session.execute(insert(session, Site).on_conflict_do_nothing(index_elements=["name"]), row)
         site = session.scalars(sa.select(Site).where(Site.name == name)).one()
     return site
 
 
 def ensure_page(session: Session, url: str, site: Site, title: str | None) -> Page:
     """The page at a canonical URL; the first title stays."""
-    page = session.scalar(sa.select(Page).where(Page.url == url))
+    page = find_page(session, url)
     if page is None:
         row = {"url": url, "site_id": site.id, "title": clean_title(title)}
         session.execute(insert(session, Page).on_conflict_do_nothing(index_elements=["url"]), row)
@@ -117,11 +115,6 @@ def ensure_page(session: Session, url: str, site: Site, title: str | None) -> Pa
 def find_page(session: Session, url: str) -> Page | None:
     """The page at a canonical URL, if anybody ever flattred it."""
     return session.scalar(sa.select(Page).where(Page.url == url))
-
-
-def by_ids(session: Session, ids: Collection[int]) -> dict[int, Site]:
-    """Sites by their ids."""
-    return {site.id: site for site in session.scalars(sa.select(Site).where(Site.id.in_(ids)))}
 
 
 def refuse_unclaimable(name: str) -> None:

@@ -39,7 +39,7 @@ def canonical(text: str, *, dev: bool = False) -> str:
     port = f":{url.port}" if url.port else ""
     canonical_url = f"{url.protocol}//{host}{port}{path}{_query_without_tracking(url.search)}"
     # A host without its trailing dots may be another thing altogether (an address): look at it once more.
-    _refuse_host(_parse(canonical_url), dev=dev)
+    _refuse_host(url if host == url.hostname else _parse(canonical_url), dev=dev)
     if len(canonical_url) > MAX_LENGTH:
         raise NotFlattrable("This address is too long to be flattred.")
     return canonical_url

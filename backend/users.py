@@ -1,6 +1,7 @@
 """Users: people with an e-mail address, who may be reader, owner and operator at once."""
 
 import secrets
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from stdnum.iso7064 import mod_97_10
 
-from backend.db import Base, Id, Micros, PeriodNumber, insert
+from backend import auditlog
+from backend.db import Base, Id, Micros, PeriodNumber, index_where, insert
 from backend.errors import DomainError, InvalidRequest, NotFound
 from backend.money import MICROS
 from backend.period import period_of
@@ -72,6 +74,30 @@ class Person(NamedTuple):
     id: int
     public_id: str
     name: str
+    thanks: str | None = None
+
+
+class Thanks(Base):
+    """What an owner says to who flattrs them, and what the public page of their sites tells of them.
+
+    Without a row: nothing is said, the name is shown, and nothing is counted in public.
+    """
+
+    __tablename__ = "thanks"
+
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), primary_key=True, autoincrement=False)
+    line: Mapped[str | None] = mapped_column(sa.String(140))
+    shows_name: Mapped[bool]
+    shows_supporters: Mapped[bool]
+
+
+class UnwantedMail(Base):
+    """A user wants no mails of this kind (`notices.KINDS`)."""
+
+    __tablename__ = "unwanted_mails"
+
+    user_id: Mapped[int] = mapped_column(sa.ForeignKey(User.id), primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
 
 
 class Budget(Base):
@@ -81,12 +107,7 @@ class Budget(Base):
     __table_args__ = (
         sa.CheckConstraint("budget_micros >= 0", name="not_negative"),
         sa.CheckConstraint("empty_month IN ('keep', 'repeat', 'charity')", name="empty_month_known"),
-        sa.Index(
-            "budgets_not_kept_idx",
-            "reader_id",
-            sqlite_where=sa.text("empty_month <> 'keep'"),
-            postgresql_where=sa.text("empty_month <> 'keep'"),
-        ),
+        index_where("empty_month <> 'keep'", "budgets_not_kept_idx", "reader_id"),
     )
 
     reader_id: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
@@ -120,19 +141,14 @@ def add(session: Session, email: str, *, now: datetime, name: str | None = None,
         BadAddress: *email* has not the form of an address.
     """
     address = normal_address(email)
-    session.execute(
-        insert(session, User).on_conflict_do_nothing(index_elements=["email"]),
-        {
-            "public_id": new_id(12),
-            "email": address,
-            "name": address.partition("@")[0][:80],
-            "is_operator": False,
-            "created_at": now,
-        },
-    )
+    row: dict[str, object] = {"public_id": new_id(12), "email": address, "name": address.partition("@")[0][:80]}
+    row |= {"is_operator": False, "created_at": now}
+    session.execute(insert(session, User).on_conflict_do_nothing(index_elements=["email"]), row)
     user = session.scalars(sa.select(User).where(User.email == address)).one()
     user.name = (clean_title(name) or user.name)[:80]
-    user.is_operator = user.is_operator or operator
+    if operator and not user.is_operator:
+        user.is_operator = True
+        auditlog.record(session, "operator.granted", user.public_id, now=now)
     session.flush()
     return user
 
@@ -162,6 +178,11 @@ def by_public_id(session: Session, public_id: str) -> User | None:
     if len(public_id) != 12 or not set(public_id) <= set(ALPHABET):
         return None
     return session.scalar(sa.select(User).where(User.public_id == public_id, User.left_at.is_(None)))
+
+
+def public_ids(session: Session, user_ids: Collection[int]) -> dict[int, str]:
+    """By id, as others know them."""
+    return dict(session.execute(sa.select(User.id, User.public_id).where(User.id.in_(user_ids))).all())
 
 
 def set_budget(session: Session, user: User, budget_micros: int, *, now: datetime) -> None:
@@ -194,6 +215,56 @@ def decision(session: Session, reader_id: int, period: str) -> tuple[int, str]:
     )
     found = session.execute(query.order_by(Budget.period.desc()).limit(1)).one_or_none()
     return (found.budget_micros, found.empty_month) if found else (DEFAULT_BUDGET_MICROS, "keep")
+
+
+# What owners say and show ---------------------------------------------------------------------------------------------
+
+
+def thanks_of(session: Session, user_id: int) -> Thanks:
+    """What an owner says and shows."""
+    default = Thanks(user_id=user_id, line=None, shows_name=True, shows_supporters=False)
+    return session.get(Thanks, user_id) or default
+
+
+def lines_of(session: Session, user_ids: Collection[int]) -> dict[int, str]:
+    """The thank-you lines of those of these users who have one."""
+    query = sa.select(Thanks.user_id, Thanks.line).where(Thanks.user_id.in_(user_ids), Thanks.line.is_not(None))
+    return {user_id: line for user_id, line in session.execute(query) if line}
+
+
+def set_thanks(session: Session, user: User, line: str, *, shows_name: bool, shows_supporters: bool) -> None:
+    """What an owner says to who flattrs them, as text of one line, and what their sites' pages tell.
+
+    Raises:
+        InvalidRequest: The line is longer than 140 characters.
+    """
+    said = clean_title(line)
+    if said and len(said) > 140:
+        raise InvalidRequest(f"A thank-you has 140 characters at most; this one has {len(said)}.")
+    row = {"line": said, "shows_name": shows_name, "shows_supporters": shows_supporters}
+    statement = insert(session, Thanks).values({"user_id": user.id} | row)
+    session.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=row))
+
+
+# Mails ----------------------------------------------------------------------------------------------------------------
+
+
+def unwanted_mails(session: Session, user_id: int) -> set[str]:
+    """The kinds of mails that a user does not want."""
+    return set(session.scalars(sa.select(UnwantedMail.kind).where(UnwantedMail.user_id == user_id)))
+
+
+def set_unwanted_mails(session: Session, user_id: int, kinds: Collection[str]) -> None:
+    """A user wants all mails but these."""
+    session.execute(sa.delete(UnwantedMail).where(UnwantedMail.user_id == user_id))
+    if kinds:
+        session.execute(sa.insert(UnwantedMail), [{"user_id": user_id, "kind": kind} for kind in sorted(kinds)])
+
+
+def forget(session: Session, user: User) -> None:
+    """Delete what a user who leaves had decided, said and shown."""
+    for whose in (Budget.reader_id, UnwantedMail.user_id, Thanks.user_id):
+        session.execute(sa.delete(whose.class_).where(whose == user.id))
 
 
 def new_id(length: int) -> str:

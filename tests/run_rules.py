@@ -1,13 +1,16 @@
-"""How the suite runs: tests that drive a real browser take turns, a test that has a long form is marked so, and with
-CI=true a skipped test fails the run.
+"""How the suite runs: tests that drive a real browser take turns, what takes long comes first, a test that has a long
+form is marked so, and with CI=true a skipped test fails the run.
 """
 
 import os
+from collections import Counter
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
 BROWSER_TESTS = "tests/e2e/"
+# A minute each, or nearly. They come early, so that in the end no worker waits for another one's last file.
+LONG_FILES = {f"tests/backend/test_{name}.py" for name in "settlement under_load card_payments claim_rules".split()}
 
 
 class BrowsersTakeTurns(LoadFileScheduling):
@@ -19,7 +22,24 @@ class BrowsersTakeTurns(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # by number of tests, which says nothing: they come in the order below
     return BrowsersTakeTurns(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, "workerinput"):
+        in_file = Counter(_file(item) for item in items)
+        items.sort(key=lambda item: _turn(_file(item), in_file))
+
+
+def _file(item):
+    return item.nodeid.partition("::")[0]
+
+
+def _turn(file, in_file):
+    """Browsers first, small files last."""
+    return (not file.startswith(BROWSER_TESTS), file not in LONG_FILES, -in_file[file], file)
 
 
 def pytest_itemcollected(item):

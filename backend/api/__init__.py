@@ -10,10 +10,10 @@ from backend.api import clicks, errors, me, pairings
 from backend.api.base import PRESS, blueprint
 from backend.api.errors import PROBLEM_SCHEMA
 from backend.api.presses import Presses
-from backend.api.together import Together
-from backend.db import db, is_current, session_maker
+from backend.api.quick import Quick
+from backend.db import db, is_current, make_engine, session_maker
 
-__all__ = ["PRESS", "blueprint", "clicks", "errors", "init_app", "me", "pairings"]
+__all__ = ["PRESS", "Quick", "blueprint", "clicks", "errors", "init_app", "me", "pairings"]
 
 
 def init_app(app: APIFlask) -> None:
@@ -26,9 +26,9 @@ def init_app(app: APIFlask) -> None:
         SERVERS=[{"url": app.config["FLATTR"].base_url}],  # else whatever Host the first caller named
     )
     app.register_blueprint(blueprint)
-    with app.app_context():
-        presses = Presses(session_maker(db.engine), app.config["FLATTR"])
-    app.extensions["presses"] = Together(presses.record)
+    # A connection of its own that is not asked whether it is alive before each batch: a dead one fails and is replaced.
+    engine = make_engine(app.config["FLATTR"].database_url)
+    app.extensions["presses"] = Presses(session_maker(engine), app.config["FLATTR"])
     app.spec_processor(_complete)
     for path, view in (
         ("/openapi.json", _openapi),
@@ -59,8 +59,4 @@ def _ready() -> tuple[str, int, dict[str, str]]:
         ready = is_current(db.engine)
     except OperationalError:
         ready = False
-    return (
-        ("ready\n", 200, {"Content-Type": "text/plain"})
-        if ready
-        else ("not ready\n", 503, {"Content-Type": "text/plain"})
-    )
+    return "ready\n" if ready else "not ready\n", 200 if ready else 503, {"Content-Type": "text/plain"}

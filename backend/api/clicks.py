@@ -28,7 +28,7 @@ from backend.period import period_of
 def post_click(json_data: ClickIn) -> Response:
     """Flattr a page. Sending it again is harmless."""
     facts = clicks.PageFacts(json_data.url, json_data.owner_id, json_data.title, json_data.clicked_at)
-    answer = current_app.extensions["presses"](Pressed(g.token, facts, is_counted()))
+    [answer] = current_app.extensions["presses"].record([Pressed(g.token, facts, is_counted())])
     if isinstance(answer, DomainError):
         raise answer
     click, is_new = answer

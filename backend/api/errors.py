@@ -5,9 +5,26 @@ from typing import Any
 from apiflask.exceptions import HTTPError
 from flask import Response, json
 
-from backend import access, audit, claims, deposits, errors, leaving, ledger, settlement, users
+from backend import (
+    access,
+    audit,
+    backup,
+    card_payments,
+    cards,
+    claims,
+    clicks,
+    deposits,
+    errors,
+    ledger,
+    payouts,
+    settlement,
+    users,
+)
+from backend.bank.camt import BadStatement
 from backend.config import BadSetting
 from backend.db import NotUpgraded
+from backend.deposits.entries import NoSuchEntry, NotUnmatched
+from backend.deposits.reversals import NotReversible
 from backend.errors import DomainError
 from backend.fetch import FetchFailed
 
@@ -25,12 +42,33 @@ STATUS: dict[type[DomainError], int] = {
     access.PairingPending: 428,
     access.PairingOver: 410,
     audit.AuditFailed: 409,
+    backup.BackupFailed: 500,
+    card_payments.BadCardAmount: 422,
+    card_payments.NothingToRefund: 409,
+    card_payments.CardMismatch: 409,
+    cards.BadSignature: 400,
+    cards.CardsAway: 503,
+    cards.CardsOff: 404,
+    cards.CardsRefused: 409,
     claims.NoSuchClaim: 404,
     claims.SiteTaken: 409,
+    clicks.NotSettledYet: 409,
+    clicks.PromiseKept: 409,
     deposits.BadDeposit: 422,
     deposits.DepositConflict: 409,
-    leaving.NotSettledYet: 409,
     ledger.TransferConflict: 409,
+    payouts.BadIban: 422,
+    payouts.BatchChanged: 409,
+    payouts.BatchOver: 409,
+    payouts.NoAccount: 409,
+    payouts.NoBank: 409,
+    payouts.NoSuchBatch: 404,
+    payouts.NoSuchPayout: 404,
+    payouts.NotAnOperator: 403,
+    payouts.NotApproved: 409,
+    payouts.NothingToRefund: 409,
+    payouts.OneOperator: 403,
+    payouts.WrongDigest: 409,
     settlement.NotOver: 409,
     settlement.EarlierOpen: 409,
     settlement.Interrupted: 503,
@@ -38,7 +76,11 @@ STATUS: dict[type[DomainError], int] = {
     users.BudgetOutOfRange: 422,
     users.NoSuchUser: 404,
     BadSetting: 500,
+    BadStatement: 422,
     FetchFailed: 502,
+    NoSuchEntry: 404,
+    NotReversible: 409,
+    NotUnmatched: 409,
     NotUpgraded: 503,
 }
 _CODES = {

@@ -39,6 +39,6 @@ def post_pairing_token(pairing_id: str, json_data: VerifierIn) -> TokenOut:
     user = session().get_one(User, device.user_id)
     text = f"{device.name} is connected to your Flattr now.\n\nIf that was not you: {config().base_url}/devices\n"
     mail = {"to": user.email, "subject": "A browser was connected", "text": text}
-    jobs.enqueue(session(), "mail", f"device {device.id}", mail, now=clock())
+    jobs.enqueue(session(), "mail", f"{user.id} device {device.id}", mail, now=clock())
     session().commit()
     return TokenOut(token=token)

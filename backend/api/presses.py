@@ -2,8 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import cast
+from datetime import timedelta
 
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -11,7 +10,6 @@ from backend import access, checks, clicks, limits
 from backend.config import Config
 from backend.errors import DomainError
 
-MOST_A_DAY = 300
 _DAY = timedelta(days=1)
 
 
@@ -43,28 +41,13 @@ class Presses:
             known = [press for press in presses if press.reader_id]
             recorded = iter(clicks.record_batch(session, known, now=now, dev=self.config.dev))
             answers: list[Answer] = [next(recorded) if press.reader_id else access.Unauthorized() for press in presses]
-            self._limit(session, pressed, presses, answers, now)
-            for press, answer in zip(presses, answers, strict=True):
-                if not isinstance(answer, DomainError) and answer[1]:
-                    checks.consider(session, answer[0], press.facts.owner_id, self.world, now=now)
+            new = {at: told[0] for at, told in enumerate(answers) if not isinstance(told, DomainError) and told[1]}
+            keys = {at: f"clicks:{presses[at].reader_id}" for at in new if pressed[at].counted}
+            over = limits.use_each(session, Counter(keys.values()), clicks.MOST_A_DAY, _DAY, now=now)
+            for at, click in new.items():
+                if keys.get(at) in over:  # enough for today
+                    clicks.take_back(session, presses[at].reader_id, click)
+                    answers[at] = limits.refusal(_DAY, now=now)
+                else:
+                    checks.consider(session, click, pressed[at].facts.owner_id, self.world, now=now)
         return answers
-
-    def _limit(
-        self,
-        session: Session,
-        pressed: list[Pressed],
-        presses: list[clicks.Press],
-        answers: list[Answer],
-        now: datetime,
-    ) -> None:
-        """New clicks of readers who had enough for today are taken back."""
-        keys = {
-            at: f"clicks:{presses[at].reader_id}"
-            for at, (one, answer) in enumerate(zip(pressed, answers, strict=True))
-            if one.counted and not isinstance(answer, DomainError) and answer[1]
-        }
-        over = limits.use_each(session, Counter(keys.values()), MOST_A_DAY, _DAY, now=now)
-        for at in [at for at, key in keys.items() if key in over]:
-            click, _ = cast("clicks.Recorded", answers[at])
-            clicks.take_back(session, presses[at].reader_id, click)
-            answers[at] = limits.refusal(_DAY, now=now)

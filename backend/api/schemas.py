@@ -138,6 +138,7 @@ class PageOut(Out):
     promises: int
     place: int
     shared: bool
+    thanks: str | None
 
 
 class ClickIn(In):
@@ -163,6 +164,7 @@ class ClickOut(Out):
     state: State
     promised_in: str | None = None
     shared: bool
+    thanks: str | None
 
 
 class PeriodQuery(In):
@@ -180,6 +182,3 @@ class MonthOut(Out):
     owners: int
     share_micros: int
     clicks: list[ClickOut]
-
-
-Json = dict[str, Any]

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import bulk, platforms, sites
 from backend.claims.proof import ADVICE, Finding, Wanted, ids_in_head
-from backend.db import Base, Id
+from backend.db import Base, Id, constant, index_where
 from backend.errors import DomainError, NotFound
 from backend.sites import Site
-from backend.users import User
+from backend.users import Thanks, User
 
 __all__ = ["ADVICE", "Claim", "Finding", "Look", "Wanted", "ids_in_head"]
 
@@ -32,11 +32,6 @@ class NoSuchClaim(NotFound):
     """Nobody claims this site."""
 
     code = "no_such_claim"
-
-
-def _unique_while(condition: str, name: str, *columns: str) -> sa.Index:
-    where = sa.text(condition)
-    return sa.Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where)
 
 
 class Claim(Base):
@@ -55,10 +50,11 @@ class Claim(Base):
             "(state IN ('lapsed', 'ended', 'revoked')) = (ended_at IS NOT NULL)", name="ended_has_a_time"
         ),
         sa.CheckConstraint("state <> 'verified' OR (verified_at IS NOT NULL AND doubtful_at IS NULL)", name="is_sure"),
-        _unique_while("state = 'verified'", "claims_one_verified_per_site", "site_id"),
-        _unique_while("ended_at IS NULL", "claims_one_open_per_user", "site_id", "user_id"),
+        index_where("state = 'verified'", "claims_one_verified_per_site", "site_id", unique=True),
+        index_where("ended_at IS NULL", "claims_one_open_per_user", "site_id", "user_id", unique=True),
         sa.Index("claims_next_check_at_idx", "next_check_at"),
         sa.Index("claims_site_id_idx", "site_id"),
+        index_where("state = 'contested'", "claims_contested_idx", "doubtful_at", "id"),
     )
 
     id: Mapped[Id]
@@ -81,6 +77,7 @@ class Look(Base):
     """What one look at a site saw, by one method: the evidence of claims."""
 
     __tablename__ = "looks"
+    __table_args__ = (index_where("code = 'needs_operator'", "looks_needs_operator_idx", "site_id"),)
 
     id: Mapped[Id]
     site_id: Mapped[int] = mapped_column(sa.ForeignKey(Site.id), index=True)
@@ -114,6 +111,7 @@ class Proof(NamedTuple):
     ended_at: datetime | None
     public_id: str
     name: str
+    thanks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,8 +142,8 @@ def stretches(claims: Iterable[Proof], *, by: datetime) -> list[Stretch]:
             found.append(Stretch(since, until, None if claim.state == "revoked" else claim.user_id))
         if (claim.ended_at or END) > max(since, until):
             doubts.append(Stretch(max(since, until), claim.ended_at or END, None))
-        ends[claim.user_id] = claim.ended_at or END
-    return overlay([found, doubts])
+        ends[claim.user_id] = max(claim.ended_at or END, ends.get(claim.user_id, BEGINNING))
+    return overlay([found, doubts]) if doubts else _joined(found)
 
 
 def overlay(levels: Iterable[list[Stretch]]) -> list[Stretch]:
@@ -182,13 +180,10 @@ def owner_in(found: Iterable[Stretch], at: datetime) -> int | None:
 
 
 def owner_of(site: str, claims: dict[str, list[Proof]], at: datetime, *, by: datetime = END) -> int | None:
-    """Who gets a click on *site* that was accepted at *at*, as far as was proven before *by*.
+    """Who gets a click on *site* that was accepted at *at*, as far as was proven before *by*, the end of its period.
 
     Args:
-        site: Its name.
         claims: All claims that were ever proven, by the name of their site.
-        at: When the click was accepted.
-        by: Later proofs do not count: the end of the click's period.
     """
     return owner_in(stretches_of(site, claims, by=by), at)
 
@@ -197,7 +192,8 @@ def stretches_of(site: str, claims: dict[str, list[Proof]], *, by: datetime) -> 
     """Who owns a site's clicks, over time: by claims on itself, or proven by DNS on a host above it."""
     own, *above = [claims.get(name, []) for name in (site, *sites.hosts_above(site))]
     levels = [own, *([claim for claim in level if claim.method == "dns"] for level in above)]
-    return overlay(stretches(level, by=by) for level in levels)
+    found = [stretches(level, by=by) for level in levels if level]
+    return found[0] if len(found) == 1 else overlay(found)
 
 
 def proven(session: Session, names: Collection[str]) -> dict[str, list[Proof]]:
@@ -209,12 +205,14 @@ def proven(session: Session, names: Collection[str]) -> dict[str, list[Proof]]:
     return found
 
 
-_of_claim = (getattr(Claim, name) for name in Proof._fields[:-2])
-_proofs = sa.select(Site.name, *_of_claim, User.public_id, User.name).where(Claim.verified_at.is_not(None))
+_of_claim = (getattr(Claim, name) for name in Proof._fields[:-3])
+_of_user = (User.public_id, User.name, Thanks.line)
+_proofs = sa.select(Site.name, *_of_claim, *_of_user).where(Claim.verified_at.is_not(None))
 _PROVEN = bulk.Question(
     lambda given, _: (
         _proofs.join(Claim, Claim.site_id == Site.id)
         .join(User, User.id == Claim.user_id)
+        .outerjoin(Thanks, Thanks.user_id == User.id)
         .join(given, given.c.name == Site.name)
     ),
     name=sa.String(),
@@ -279,8 +277,30 @@ def latest_looks(session: Session, site: Site) -> list[Look]:
 
 def listing(session: Session) -> list[tuple[Claim, Site, User]]:
     """All claims with site and user, for operators; the contested ones first."""
+    return list(session.execute(_with_users().order_by(Claim.state != "contested", Site.name, Claim.id)))
+
+
+def contested(session: Session, *, most: int | None = None) -> list[tuple[Claim, Site, User]]:
+    """The contested claims, those that are so for the longest first."""
+    query = _with_users(Claim.state == constant("contested")).order_by(Claim.doubtful_at, Claim.id)
+    return list(session.execute(query.limit(most)))
+
+
+def to_review(session: Session, *, most: int) -> list[tuple[Claim, Site, User]]:
+    """What nothing but an operator's word can prove, the oldest first."""
+    asked = sa.exists().where(Look.site_id == Claim.site_id, Look.code == constant("needs_operator"))
+    query = _with_users(Claim.state == "pending", asked).order_by(Claim.created_at, Claim.id)
+    return list(session.execute(query.limit(most)))
+
+
+def on_site(session: Session, site: Site) -> list[tuple[Claim, Site, User]]:
+    """All claims on a site, the newest first."""
+    return list(session.execute(_with_users(Claim.site_id == site.id).order_by(Claim.id.desc()).limit(50)))
+
+
+def _with_users(*where: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
     query = sa.select(Claim, Site, User).join(Site, Site.id == Claim.site_id).join(User, User.id == Claim.user_id)
-    return list(session.execute(query.order_by(Claim.state != "contested", Site.name, Claim.id)))
+    return query.where(*where)
 
 
 class SiteTaken(DomainError):

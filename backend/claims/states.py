@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import sites, users
+from backend import auditlog, sites, users
 from backend.claims import HOLDING, OPEN, Author, Claim, Finding, Look, NoSuchClaim, SiteTaken, Wanted
 from backend.db import insert
 from backend.sites import Page, Site
@@ -41,9 +42,7 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
     """Write down what a look saw, and do what follows."""
     site = _alone(session, site)
     for found in findings:
-        evidence = found.evidence | {"named": [public_id[:64] for public_id in found.ids]}
-        look = {"site_id": site.id, "at": now, "method": found.method, "code": found.code, "evidence": evidence}
-        session.execute(sa.insert(Look), [look])
+        _keep(session, site, found, now)
     _note_opt_out(session, site, findings, now)
     if site.opted_out_at:
         session.flush()
@@ -60,6 +59,12 @@ def record(session: Session, site: Site, findings: Collection[Finding], *, now: 
         _review(session, site, holder, provers, outcome, now, gone=gone)
     session.flush()
     return outcome
+
+
+def _keep(session: Session, site: Site, found: Finding, now: datetime) -> None:
+    evidence = found.evidence | {"named": [public_id[:64] for public_id in found.ids]}
+    look = {"site_id": site.id, "at": now, "method": found.method, "code": found.code, "evidence": evidence}
+    session.execute(sa.insert(Look), [look])
 
 
 def _is_another(site: Site, findings: Iterable[Finding], *, proven: bool) -> bool:
@@ -280,8 +285,11 @@ def is_stale(claim: Claim, *, now: datetime) -> bool:
     return claim.state == "pending" and claim.token_at <= now - TOKEN_LIFE
 
 
-def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outcome:
+def approve(session: Session, site: Site, user: User, *, now: datetime, **said: Any) -> Outcome:
     """The operator vouches for what nothing else can prove, or decides a contest.
+
+    Args:
+        said: For the audit log: `actor_id`, unless it is a command, and what else is to be known, such as a reason.
 
     Raises:
         SiteTaken: Another user's claim is verified, and nobody contests it.
@@ -294,9 +302,7 @@ def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outco
     others = session.scalars(_claims(site, HOLDING).where(Claim.user_id != user.id)).all()
     if any(other.state == "verified" for other in others):
         raise SiteTaken
-    evidence = {"named": [user.public_id]}
-    look = {"site_id": site.id, "at": now, "method": "operator", "code": "proved", "evidence": evidence}
-    session.execute(sa.insert(Look), [look])
+    _keep(session, site, Finding("operator", "proved", (user.public_id,)), now)
     for other in others:
         _end(session, other, "ended", now)
         outcome.events.append(("lost", other))
@@ -305,33 +311,50 @@ def approve(session: Session, site: Site, user: User, *, now: datetime) -> Outco
     # Who proved it by DNS keeps the hosts below: the operator only said that the proof is right.
     method = "dns" if claim.method == "dns" and claim.state != "pending" else "operator"
     _verify(session, site, user.id, method, outcome, now)
-    session.flush()
+    auditlog.record(session, "claim.approved", site.name, now=now, user=user.public_id, **said)
     return outcome
 
 
-def revoke(session: Session, site: Site, *, now: datetime) -> Claim:
+def last_proven(session: Session, site: Site) -> Claim | None:
+    """The claim that `revoke` takes back: the one that holds the site, else the last that did; None where none did."""
+    proven = _proven(site).order_by(Claim.ended_at.is_not(None), Claim.ended_at.desc(), Claim.id)
+    claim = session.scalar(proven.limit(1))
+    return None if claim is None or claim.state == "revoked" else claim
+
+
+def _proven(site: Site) -> sa.Select[Claim]:
+    return sa.select(Claim).where(Claim.site_id == site.id, Claim.verified_at.is_not(None))
+
+
+def revoke(session: Session, site: Site, *, now: datetime, claim_id: int | None = None, **said: Any) -> Claim:
     """The operator takes back the last claim that was proven, also one that its user gave up before.
 
     It pays nothing that is not settled yet, and its user gets the site again by the operator's approval only.
 
+    Args:
+        claim_id: Of the claim that the operator was shown: no other one is taken back.
+        said: As for `approve`.
+
     Raises:
-        NoSuchClaim: The site has no claim that was proven.
+        NoSuchClaim: The site has no claim that was proven, or the last one is another than *claim_id*.
     """
     _alone(session, site)
-    proven = sa.select(Claim).where(Claim.site_id == site.id, Claim.verified_at.is_not(None))
-    claim = session.scalar(proven.order_by(Claim.ended_at.is_not(None), Claim.ended_at.desc(), Claim.id).limit(1))
-    if claim is None or claim.state == "revoked":
+    claim = last_proven(session, site)
+    if claim is None:
         raise NoSuchClaim(f"Nobody's claim on {site.name} is verified.")
+    if claim_id not in (None, claim.id):
+        raise NoSuchClaim(f"The claim on {site.name} was revoked already, or somebody else's came after it.")
     if claim.ended_at is None:
         _end(session, claim, "revoked", now)
         _free(session, site, now)
-    for earlier in session.scalars(proven.where(Claim.user_id == claim.user_id)):
+    for earlier in session.scalars(_proven(site).where(Claim.user_id == claim.user_id)):
         earlier.state = "revoked"
-    session.flush()
+    user = session.get_one(User, claim.user_id)
+    auditlog.record(session, "claim.revoked", site.name, now=now, user=user.public_id, **said)
     return claim
 
 
-def give_up(session: Session, claim: Claim, *, now: datetime) -> Outcome:
+def give_up(session: Session, claim: Claim, *, now: datetime, actor_id: int | None = None) -> Outcome:
     """The owner ends a claim; one never proven just goes. Clicks from before are still theirs."""
     outcome = Outcome("ended")
     site = _alone(session, session.get_one(Site, claim.site_id))
@@ -342,6 +365,8 @@ def give_up(session: Session, claim: Claim, *, now: datetime) -> Outcome:
         _end(session, claim, "ended", now)
         outcome.events.append(("ended", claim))
         _free(session, site, now)
+        user = session.get_one(User, claim.user_id)
+        auditlog.record(session, "claim.given_up", site.name, now=now, actor_id=actor_id, user=user.public_id)
     session.flush()
     return outcome
 

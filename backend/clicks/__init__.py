@@ -3,8 +3,18 @@
 A click stores the site, never the owner: who gets it is asked when it is shown and, for money, at settlement.
 """
 
-from backend.clicks.changes import confirm_author, forget, remove_author, remove_open, take_back, undo
+from backend.clicks.changes import (
+    confirm_author,
+    forget,
+    forget_pages,
+    forget_promises,
+    remove_author,
+    remove_open,
+    take_back,
+    undo,
+)
 from backend.clicks.lists import (
+    MOST_COUNTED,
     Answer,
     Month,
     Shown,
@@ -15,31 +25,54 @@ from backend.clicks.lists import (
     people_of,
     promising,
     repeatable,
+    supporters,
 )
-from backend.clicks.months import ensure_period, first_due, make_ahead, new_period, open_period
-from backend.clicks.press import PageFacts, Press, Recorded, record, record_batch
-from backend.clicks.promises import keep_promises
+from backend.clicks.months import (
+    PAGE_MONTHS,
+    NotSettledYet,
+    drop_partition,
+    ensure_period,
+    ensure_settled,
+    first_due,
+    make_ahead,
+    new_period,
+    open_period,
+    settled,
+)
+from backend.clicks.press import MOST_A_DAY, PageFacts, Press, Recorded, record, record_batch
+from backend.clicks.promises import PROMISE_MONTHS, Promised, PromiseKept, keep_promises, promises_of, withdraw
 from backend.clicks.tables import Chunk, Click, Gift, Payee, Period, Promise, Share, paid_to, pays, pays_for
 
 __all__ = [
+    "MOST_A_DAY",
+    "MOST_COUNTED",
+    "PAGE_MONTHS",
+    "PROMISE_MONTHS",
     "Answer",
     "Chunk",
     "Click",
     "Gift",
     "Month",
+    "NotSettledYet",
     "PageFacts",
     "Payee",
     "Period",
     "Press",
     "Promise",
+    "PromiseKept",
+    "Promised",
     "Recorded",
     "Share",
     "Shown",
     "confirm_author",
+    "drop_partition",
     "ensure_period",
+    "ensure_settled",
     "explain",
     "first_due",
     "forget",
+    "forget_pages",
+    "forget_promises",
     "keep_promises",
     "last_paid",
     "make_ahead",
@@ -51,12 +84,16 @@ __all__ = [
     "pays",
     "pays_for",
     "people_of",
+    "promises_of",
     "promising",
     "record",
     "record_batch",
     "remove_author",
     "remove_open",
     "repeatable",
+    "settled",
+    "supporters",
     "take_back",
     "undo",
+    "withdraw",
 ]

@@ -1,6 +1,7 @@
-"""What changes lists besides pressing: undo, opting out, authors, leaving."""
+"""What changes lists besides pressing: undo, opting out, authors, leaving, and age."""
 
 from datetime import datetime
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -54,13 +55,41 @@ def forget(session: Session, user: User, *, now: datetime) -> None:
     """
     written = sa.update(Click).where(Click.author_id == user.id, Click.period >= period_of(now))
     session.execute(written.values(author_id=None))
-    months = sa.select(Share.reader_id, Share.period).where(Share.reader_id == user.id).subquery()
-    people = people_of(months).subquery()
+    _keep_people(session, Share.reader_id == user.id)
+    session.execute(sa.delete(Click).where(Click.reader_id == user.id))
+    session.execute(sa.delete(Promise).where(Promise.reader_id == user.id))
+
+
+def forget_pages(session: Session, period: str, readers: range) -> int:
+    """Erase which pages some readers flattred in a settled month, and what they had promised before; how many clicks.
+
+    Whom their month went to stays, without pages.
+    """
+    _keep_people(session, Share.period == period, *_of(Share.reader_id, readers))
+    session.execute(sa.delete(Promise).where(Promise.joined == period, *_of(Promise.reader_id, readers)))
+    return _erase(session, sa.delete(Click).where(Click.period == period, *_of(Click.reader_id, readers)))
+
+
+def forget_promises(session: Session, period: str, readers: range) -> int:
+    """Erase what some readers promised in a month from which nothing can come true any more; how many promises."""
+    old = sa.delete(Promise).where(Promise.period == period, Promise.joined.is_(None))
+    return _erase(session, old.where(*_of(Promise.reader_id, readers)))
+
+
+def _of(reader_id: Any, readers: range) -> tuple[sa.ColumnElement[bool], ...]:
+    return reader_id >= readers.start, reader_id < readers.stop
+
+
+def _erase(session: Session, statement: sa.Delete) -> int:
+    return cast("sa.CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def _keep_people(session: Session, *which: sa.ColumnElement[bool]) -> None:
+    """Write down whom settled months of readers went to, so that their clicks can go."""
+    people = people_of(sa.select(Share.reader_id, Share.period).where(*which).subquery()).subquery()
     row = ["reader_id", "owner_id", "period"]
     given = insert(session, Gift).from_select(row, sa.select(*(people.c[name] for name in row)).where(sa.true()))
     session.execute(given.on_conflict_do_nothing())
-    session.execute(sa.delete(Click).where(Click.reader_id == user.id))
-    session.execute(sa.delete(Promise).where(Promise.reader_id == user.id))
 
 
 def confirm_author(session: Session, page: Page, author: User | None, *, now: datetime) -> None:

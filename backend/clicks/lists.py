@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from backend import claims, ledger, platforms, sites, users
 from backend.claims import Author, Claim, Stretch, rule_for, stretches_of
 from backend.clicks.tables import Click, Gift, Payee, Period, Promise, Share, paid_to, pays
+from backend.disclosure import FEWEST
 from backend.errors import InvalidRequest, NotFlattrable
 from backend.period import ends_at, following, parse_period, period_of
 from backend.sites import Page, Site
@@ -17,6 +18,7 @@ from backend.urls import canonical
 from backend.users import Person, User
 
 REPEAT_MONTHS = 12
+MOST_COUNTED = 10_000  # readers: more need not be counted each time somebody asks
 
 
 class Authored(Protocol):
@@ -40,6 +42,7 @@ class Shown:
     owner: User | Person | None
     rule: str
     promised_in: str | None = None
+    thanks: str | None = None
 
     @property
     def shared(self) -> bool:
@@ -77,6 +80,7 @@ class Answer:
     clicked: bool = False
     promises: int = 0
     place: int = 0
+    thanks: str | None = None
 
     @property
     def shared(self) -> bool:
@@ -110,6 +114,7 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
         clicked=bool(reader and page and session.get(Click, (period, reader.id, page.id))),
         promises=promises,
         place=place,
+        thanks=users.thanks_of(session, owner.id).line if owner else None,
     )
 
 
@@ -127,11 +132,22 @@ def promising(session: Session, site: Site, period: str, reader: User | None = N
     each = waiting.union_all(fresh).subquery()
     first = sa.select(each.c.reader_id, sa.func.min(each.c.at).label("at")).group_by(each.c.reader_id).cte("first")
     readers = session.scalar(sa.select(sa.func.count()).select_from(first)) or 0
-    if readers < 3:
+    if readers < FEWEST:
         return 0, 0
     mine = sa.select(first.c.at).where(first.c.reader_id == (reader.id if reader else None)).scalar_subquery()
     before = sa.or_(first.c.at < mine, sa.and_(first.c.at == mine, first.c.reader_id <= (reader.id if reader else 0)))
     return readers, session.scalar(sa.select(sa.func.count()).select_from(first).where(before)) or 0
+
+
+def supporters(session: Session, site: Site, period: str) -> int:
+    """How many readers flattred a site in a period, counted up to `MOST_COUNTED`; 0 below three, as with promises.
+
+    Asked for a month that is over, it tells nobody when somebody presses.
+    """
+    readers = sa.select(Click.reader_id).where(Click.site_id == site.id, Click.period == period).distinct()
+    counted = sa.select(sa.func.count()).select_from(readers.limit(MOST_COUNTED).subquery())
+    count = session.scalar(counted) or 0
+    return count if count >= FEWEST else 0
 
 
 def month(session: Session, reader: User, period: str, *, now: datetime) -> Month:
@@ -169,8 +185,9 @@ def _list(session: Session, reader: User, period: str) -> list[Shown]:
     claimants = [claims.owner_in(payees.get(site.id, ()), click.accepted_at) for click, _, site in rows]
     owner_ids = [id_ and (click.author_id or id_) for id_, (click, _, _) in zip(claimants, rows, strict=True)]
     owners = {user.id: user for user in session.scalars(sa.select(User).where(User.id.in_(set(owner_ids) - {None})))}
+    lines = users.lines_of(session, owners)
     return [
-        shown(click, page, site, owners[owner_id] if owner_id and owner_id != reader.id else None)
+        shown(click, page, site, owners[owner_id] if owner_id and owner_id != reader.id else None, lines)
         for (click, page, site), owner_id in zip(rows, owner_ids, strict=True)
     ]
 
@@ -228,7 +245,7 @@ def payees_of(session: Session, period: str, names: dict[int, str]) -> dict[int,
     return frozen
 
 
-def shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
+def shown(click: Click, page: Page, site: Site, owner: User | None, lines: dict[int, str]) -> Shown:
     return Shown(
         page_id=page.id,
         url=page.url,
@@ -239,6 +256,7 @@ def shown(click: Click, page: Page, site: Site, owner: User | None) -> Shown:
         owner=owner,
         rule=rule_for(site.name, owner.id if owner else None, by_author=bool(click.author_id)),
         promised_in=click.promised_in,
+        thanks=lines.get(owner.id) if owner else None,
     )
 
 

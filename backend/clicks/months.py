@@ -5,12 +5,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from backend import bulk
 from backend.clicks.tables import Click, Period
-from backend.db import insert
-from backend.errors import PeriodEnded
-from backend.period import following, period_of
+from backend.db import PeriodNumber, insert
+from backend.errors import AnotherRun, DomainError, PeriodEnded
+from backend.period import following, is_period, period_of
 from backend.users import Budget
 
+PAGE_MONTHS = 3  # after a month: for so long its readers can look up their pages (RULES 6)
 PARTS = 16  # of a new month on PostgreSQL, by hash of the reader: what one settlement step reads in one go
 
 
@@ -20,19 +22,22 @@ def open_period(session: Session, now: datetime) -> str:
     A click that comes while its period is being closed belongs to the next one: that is when it was accepted.
     """
     for period in (period_of(now), following(period_of(now))):
-        state = session.scalar(_LOCKED, {"period": period})
-        if state is None:
+        state = _LOCKED.ask(session, period=[period])
+        if not state:
             ensure_period(session, period)
-            state = session.scalar(_LOCKED, {"period": period})
-        if state == "open":
+            state = _LOCKED.ask(session, period=[period])
+        if state == [("open",)]:
             return period
     raise PeriodEnded
 
 
-_LOCKED = (
-    sa.select(Period.state)
-    .where(Period.period == sa.bindparam("period", type_=Period.period.type))
-    .with_for_update(read=True, key_share=True)
+_LOCKED = bulk.Question(
+    lambda given, _: (
+        sa.select(Period.state)
+        .join(given, given.c.period == Period.period)
+        .with_for_update(read=True, key_share=True, of=Period)
+    ),
+    period=PeriodNumber(),
 )
 
 
@@ -53,6 +58,21 @@ def make_ahead(session: Session, *, now: datetime) -> None:
                 ensure_period(session, period)
 
 
+def drop_partition(session: Session, period: str) -> None:
+    """On PostgreSQL, remove the partition of a month whose clicks are gone.
+
+    Raises:
+        AnotherRun: Somebody reads lists for long, and presses should not wait for that.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    session.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
+    try:
+        session.execute(sa.text(f"DROP TABLE IF EXISTS {name(period)}"))
+    except sa.exc.OperationalError as error:
+        raise AnotherRun from error
+
+
 def first_due(session: Session, before: str) -> str | None:
     """The first unsettled period before another in which anything is to be settled."""
     begun = session.scalar(sa.select(sa.func.min(Period.period)))
@@ -64,6 +84,30 @@ def first_due(session: Session, before: str) -> str | None:
             return period
         period = following(period)
     return None
+
+
+class NotSettledYet(DomainError):
+    """A month that has ended is not settled yet, and may still charge you. Please come back once it is."""
+
+    code = "not_settled_yet"
+
+
+def ensure_settled(session: Session, *, now: datetime) -> None:
+    """Refuse what would take money out of a wallet that an ended month may still charge.
+
+    Raises:
+        NotSettledYet: There is such a month.
+    """
+    if due := first_due(session, period_of(now)):
+        raise NotSettledYet(f"{due} has ended and is not settled yet. Please come back once it is.")
+
+
+def settled(session: Session, period: str | None = None) -> list[Period]:
+    """The settled months, newest first; or one of them, if *period* is one."""
+    query = sa.select(Period).where(Period.state == "settled").order_by(Period.period.desc())
+    if period is None:
+        return list(session.scalars(query))
+    return list(session.scalars(query.where(Period.period == period))) if is_period(period) else []
 
 
 def _has_something(session: Session, period: str, row: Period | None) -> bool:

@@ -22,7 +22,9 @@ from backend.errors import DomainError, NotFlattrable, OptedOut, OwnSite
 from backend.period import following, period_of, starts_at
 from backend.sites import Page, Site
 from backend.urls import canonical
-from backend.users import Person, User
+from backend.users import Person, Thanks, User
+
+MOST_A_DAY = 300  # new clicks of one reader (RULES 5.9)
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class _Asked:
             owner=owner,
             rule=rule_for(place.site, owner.id if owner else None, by_author=bool(click.author_id)),
             promised_in=click.promised_in,
+            thanks=owner.thanks if owner else None,
         )
 
 
@@ -156,7 +159,11 @@ _PLACES = bulk.Question(
     url=sa.String(),
 )
 _PEOPLE = bulk.Question(
-    lambda given, _: sa.select(User.id, User.public_id, User.name).join(given, given.c.id == User.id),
+    lambda given, _: (
+        sa.select(User.id, User.public_id, User.name, Thanks.line)
+        .outerjoin(Thanks, Thanks.user_id == User.id)
+        .join(given, given.c.id == User.id)
+    ),
     id=sa.BigInteger(),
 )
 
@@ -194,7 +201,7 @@ def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict
     proven = claims.proven(session, {place.site for place in places})
     ids = {place.url: payee_id(place, claims.owner_of(place.site, proven, now)) for place in places}
     known = (proof for proofs in proven.values() for proof in proofs)
-    people = {proof.user_id: Person(proof.user_id, proof.public_id, proof.name) for proof in known}
+    people = {proof.user_id: Person(proof.user_id, proof.public_id, proof.name, proof.thanks) for proof in known}
     if authors := {id_ for id_ in ids.values() if id_} - people.keys():
         people |= {row[0]: Person(*row) for row in _PEOPLE.ask(session, id=authors)}
     return {url: people[id_] if id_ else None for url, id_ in ids.items()}

@@ -1,6 +1,7 @@
 """Promises: clicks that were settled without an owner, and wait for one."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -11,10 +12,70 @@ from backend.claims import Stretch, stretches_of
 from backend.clicks.months import open_period
 from backend.clicks.tables import Click, Promise
 from backend.db import insert
-from backend.period import following
+from backend.errors import DomainError
+from backend.period import following, period_of
 from backend.sites import Page, Site
+from backend.users import User
 
 PROMISE_MONTHS = 12
+
+
+@dataclass(frozen=True)
+class Promised:
+    """A promise as its reader sees it: *outcome* is ``waiting``, ``came_true``, ``withdrawn`` or ``expired``."""
+
+    page_id: int
+    url: str
+    title: str | None
+    site: str
+    period: str
+    joined: str | None
+    outcome: str
+
+
+def promises_of(session: Session, reader: User, *, now: datetime, limit: int | None = None) -> Iterator[Promised]:
+    """A reader's promises of settled months, newest first, and what became of each."""
+    on_list = sa.and_(
+        Click.period == Promise.joined, Click.reader_id == Promise.reader_id, Click.page_id == Promise.page_id
+    )
+    query = (
+        sa.select(Promise, Page.url, Page.title, Site.name, Click.page_id)
+        .join(Page, Page.id == Promise.page_id)
+        .join(Site, Site.id == Promise.site_id)
+        .outerjoin(Click, on_list)
+        .where(Promise.reader_id == reader.id)
+        .order_by(Promise.made_at.desc(), Promise.page_id)
+        .limit(limit)
+    )
+    oldest = following(period_of(now), -PROMISE_MONTHS)
+    for promise, url, title, site, listed in session.execute(query.execution_options(yield_per=1000)):
+        if promise.joined:
+            outcome = "came_true" if listed else "withdrawn"
+        else:
+            outcome = "waiting" if promise.period >= oldest else "expired"
+        yield Promised(promise.page_id, url, title, site, promise.period, promise.joined, outcome)
+
+
+class PromiseKept(DomainError):
+    """This promise has come true: the page is on the list of a month. As long as that is open, undo it there."""
+
+    code = "promise_kept"
+
+
+def withdraw(session: Session, reader: User, page_id: int) -> bool:
+    """Drop a promise that waits. It took no money, and its month was settled without it: nothing else changes.
+
+    Returns:
+        Whether there was one; it may have been withdrawn already.
+
+    Raises:
+        PromiseKept: It waits no more.
+    """
+    mine = sa.and_(Promise.reader_id == reader.id, Promise.page_id == page_id)
+    dropped = session.scalar(sa.delete(Promise).where(mine, Promise.joined.is_(None)).returning(Promise.page_id))
+    if dropped is None and session.scalar(sa.select(Promise.joined).where(mine)):
+        raise PromiseKept
+    return dropped is not None
 
 
 def keep_promises(session: Session, names: Collection[str], *, now: datetime) -> dict[int, list[str]]:

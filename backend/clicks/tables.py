@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, Digest, Micros, PeriodNumber
+from backend.db import Base, Digest, Micros, PeriodNumber, index_where
 
 
 class Period(Base):
@@ -29,6 +29,8 @@ class Period(Base):
     received_micros: Mapped[Micros]
     fee_micros: Mapped[Micros]
     digest: Mapped[Digest | None]
+    pages_gone_at: Mapped[datetime | None]  # no click of it is kept any longer, nor any promise of it, below
+    promises_gone_at: Mapped[datetime | None]
 
 
 class Click(Base):
@@ -37,13 +39,7 @@ class Click(Base):
     __tablename__ = "clicks"
     __table_args__ = (
         sa.Index("clicks_site_id_period_idx", "site_id", "period"),
-        sa.Index(
-            "clicks_author_id_period_idx",
-            "author_id",
-            "period",
-            sqlite_where=sa.text("author_id IS NOT NULL"),
-            postgresql_where=sa.text("author_id IS NOT NULL"),
-        ),
+        index_where("author_id IS NOT NULL", "clicks_author_id_period_idx", "author_id", "period"),
         {"sqlite_with_rowid": False, "postgresql_partition_by": "LIST (period)"},
     )
 
@@ -99,7 +95,10 @@ paid_to = sa.func.coalesce(Click.author_id, Payee.owner_id)
 
 
 class Gift(Base):
-    """A reader's settled month went to this owner, though no click says so: an empty month, or a reader who left."""
+    """A reader's settled month went to this owner, though no click says so.
+
+    It was empty, it is so long ago that its pages are forgotten, or the reader left.
+    """
 
     __tablename__ = "gifts"
     __table_args__ = (sa.Index("gifts_owner_id_period_idx", "owner_id", "period"), {"sqlite_with_rowid": False})

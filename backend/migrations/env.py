@@ -3,9 +3,25 @@
 import sqlalchemy as sa
 from alembic import context
 
-from backend import access, claims, clicks, config, db, deposits, jobs, ledger, limits, sites, users
-
-TABLES_OF = (access, claims, clicks, deposits, jobs, ledger, limits, sites, users)
+# All modules that have tables, so that Alembic sees them.
+from backend import (  # noqa: F401
+    access,
+    auditlog,
+    card_money,
+    claims,
+    clicks,
+    config,
+    db,
+    jobs,
+    ledger,
+    limits,
+    notices,
+    payouts,
+    runs,
+    sites,
+    users,
+)
+from backend.deposits import reversals  # noqa: F401
 
 engine: sa.Engine = context.config.attributes.get("engine") or db.make_engine(config.from_environment().database_url)
 with engine.connect().execution_options(flattr_writing=True) as connection:

@@ -8,7 +8,7 @@ clicked, `split` computes.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,8 +20,9 @@ from typing import ClassVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import audit, bulk, checks, clicks, jobs
+from backend import audit, bulk, checks, clicks, jobs, users
 from backend.clicks import Click, Period
+from backend.config import Config
 from backend.db import exclusive, make_engine, session_maker
 from backend.errors import DomainError
 from backend.period import ends_at, following, period_of
@@ -56,6 +57,12 @@ class Terms:
     currency: str
     fee_bps: int
     charity_id: int | None = None
+
+    @classmethod
+    def of(cls, session: Session, config: Config) -> "Terms":
+        """As the settings say now."""
+        charity = users.charity(session, config.charity)
+        return cls(config.currency, config.fee_bps, charity.id if charity else None)
 
 
 @dataclass(frozen=True)
@@ -123,10 +130,11 @@ def settle(
                 return result
             _refuse(session, period, now)
         with _pool(sessions, period, workers or _worth(sessions, period)) as run:
-            with sessions.begin() as session:
-                audit.ensure_clean(session)
+            with ThreadPoolExecutor(1) as beside, sessions.begin() as session:
+                looked = beside.submit(_look_through_the_books, sessions)
                 steps.close(session, period, asdict(terms), now=now)
                 todo = _uncharged(session, period)
+                looked.result()  # else nothing of this stays
             _work(run, *todo, progress)
         with sessions.begin() as session:
             joined = steps.seal(session, period, now=now)
@@ -156,6 +164,11 @@ def dry_run(
         result = _result(session.get_one(Period, period))
         session.rollback()
         return result
+
+
+def _look_through_the_books(sessions: sessionmaker[Session]) -> None:
+    with sessions(bind=sessions.kw["bind"].execution_options(flattr_writing=False)) as session:
+        audit.ensure_clean(session)
 
 
 def _refuse(session: Session, period: str, now: datetime) -> None:
@@ -254,7 +267,9 @@ def _pool(sessions: sessionmaker[Session], period: str, workers: int) -> Iterato
         yield lambda step, numbers: map(partial(do, step), numbers)
         return
     url = sessions.kw["bind"].url.render_as_string(hide_password=False)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), Worker.start, (url, period))
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])  # imported once, not by each worker
+    pool = ProcessPoolExecutor(workers, context, Worker.start, (url, period))
     for _ in range(workers):
         pool.submit(Worker.is_ready)  # processes start while this one looks through the books
 

@@ -54,6 +54,16 @@ def _first_of_its_kind(ordered: Ints) -> npt.NDArray[np.bool_]:
     return first
 
 
+def held_shares(shares: Ints, owners: Ints, wallets: Ints, young: Ints) -> Ints:
+    """What of each reader's shares has to come from young card money: other money in the wallet is spent first.
+
+    What comes from it is rounded up to the same amount for each owner.
+    """
+    from_young = np.maximum(shares * owners - (wallets - np.minimum(wallets, young)), 0)
+    each: Ints = np.minimum(shares, -(-from_young // owners))
+    return each
+
+
 def sum_by_owner(owners: Ints, amounts: Ints) -> tuple[Ints, Ints]:
     """Owners, each once and ascending, with the sum of their amounts."""
     found, places = np.unique(owners, return_inverse=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import bulk, claims, clicks, ledger
+from backend import auditlog, bulk, card_money, claims, clicks, ledger
 from backend.bulk import Ints
 from backend.claims import BEGINNING, END, Claim
 from backend.clicks import Chunk, Payee, Period, Share
@@ -42,8 +42,17 @@ def close(session: Session, period: str, frozen: dict[str, Any], *, now: datetim
     for name, value in frozen.items():
         setattr(row, name, value)
     session.flush()
+    _note_another_fee(session, row, now)
     _freeze_plain(session, period)
     _freeze_rest(session, period)
+
+
+def _note_another_fee(session: Session, row: Period, now: datetime) -> None:
+    """Owners get more or less than the month before: the log says since when."""
+    earlier = sa.select(Period.fee_bps).where(Period.period < row.period, Period.state == "settled")
+    before = session.scalar(earlier.order_by(Period.period.desc()).limit(1))
+    if before is not None and before != row.fee_bps:
+        auditlog.record(session, "fee.changed", row.period, now=now, before_bps=before, after_bps=row.fee_bps)
 
 
 def _by_site() -> sa.Select[*tuple[Any, ...]]:
@@ -60,7 +69,7 @@ def _freeze_plain(session: Session, period: str) -> None:
     """Plain sites are their owner's for the whole month: nearly all."""
     plain = _by_site().having(_is_plain(period)).add_columns(sa.func.min(Claim.user_id))
     always = (sa.literal(BEGINNING, Payee.since.type), sa.literal(END, Payee.until.type))
-    rows = plain.add_columns(sa.literal(number(period), sa.Integer), *always)
+    rows = plain.add_columns(sa.literal(number(period), sa.Integer), *always).order_by(Claim.site_id)  # as the key is
     session.execute(sa.insert(Payee).from_select(["site_id", "owner_id", "period", "since", "until"], rows))
 
 
@@ -101,18 +110,21 @@ def charge(session: Session, period: str, chunk: int, payees: Payees) -> int:
     """Split the pots of one chunk of readers; how many readers were charged, 0 when that was done before."""
     _one_at_a_time(session, period, chunk)
     # Sealing waits for this; and what a killed run left behind does nothing once its successor has sealed.
-    query = sa.select(Period).where(Period.period == period).with_for_update(read=True, key_share=True)
-    row = session.scalars(query).one()
+    query = sa.select(Period, card_money.is_any_young(ends_at(period))).where(Period.period == period)
+    row, some_young = session.execute(query.with_for_update(of=Period, read=True, key_share=True)).one()
     was_done = session.get(Chunk, (period, chunk, 0)) is not None
     if was_done or row.state != "closing":
         return 0
-    found = lists.read(session, row, Source(session, period, chunk), payees)
+    source = Source(session, period, chunk)
+    found = lists.read(session, row, source, payees)
     readers, owners = found.lists.readers, found.lists.owners
-    pots = _pots(session, period, readers)
+    pots, wallets = _pots(session, period, readers)
     shares = found.lists.shares(pots)
     columns = {"period": number(period), "reader_id": readers, "pot_micros": pots, "owners": owners}
     bulk.insert(session, cast("sa.Table", Share.__table__), columns | {"share_micros": shares})
     _keep(session, period, chunk, found.owners, found.lists.gross(shares, found.owners.size))
+    if some_young:
+        _hold(session, row, source, found, shares, wallets)
     count = int(np.count_nonzero(shares))
     posting = Posting("charge", period, Kind.WALLET, CLEARING, 0, concerns=Kind.WALLET)
     ledger.post_many(session, posting, readers * 8 + Kind.WALLET, shares * owners, now=_closed_at(row))
@@ -127,8 +139,8 @@ def _one_at_a_time(session: Session, period: str, step: int) -> None:
         session.execute(sa.select(sa.func.pg_advisory_xact_lock(number(period), step)))
 
 
-def _pots(session: Session, period: str, readers: Ints) -> Ints:
-    """What each of these readers, in ascending order, can spend; their wallets are locked."""
+def _pots(session: Session, period: str, readers: Ints) -> tuple[Ints, Ints]:
+    """What each of these readers, in ascending order, can spend, and what is in their wallets, which are locked."""
     bulk.fill(session, _listed, {"reader_id": readers})
     budgets = np.full(readers.size, DEFAULT_BUDGET_MICROS, dtype=np.int64)
     decided = sa.select(Budget.reader_id, Budget.budget_micros).join(_listed, _listed.c.reader_id == Budget.reader_id)
@@ -137,7 +149,25 @@ def _pots(session: Session, period: str, readers: Ints) -> Ints:
     wallets = np.zeros(readers.size, dtype=np.int64)
     holders, balances = ledger.wallets(session, _listed)
     wallets[np.searchsorted(readers, holders)] = balances
-    return np.minimum(budgets, wallets)
+    return np.minimum(budgets, wallets), wallets
+
+
+def _hold(session: Session, row: Period, source: Source, found: lists.Read, shares: Ints, wallets: Ints) -> None:
+    """Write down what of the shares comes from young card money, so that it is not paid out yet (RULES 7.4).
+
+    The oldest is spent first: what only younger payments cover is held until those are ripe.
+    """
+    readers, ripe, left = card_money.young(session, source.has, _closed_at(row))
+    young, longer = np.zeros_like(shares), np.zeros_like(shares)
+    here = np.isin(readers, found.lists.readers)
+    for day in np.unique(ripe[here])[::-1]:
+        mine = here & (ripe == day)
+        np.add.at(young, np.searchsorted(found.lists.readers, readers[mine]), left[mine])
+        held = split.held_shares(shares, found.lists.owners, wallets, young)
+        card_money.hold(
+            session, row.period, int(day), found.owners, found.lists.gross(held - longer, found.owners.size)
+        )
+        longer = held
 
 
 def _keep(session: Session, period: str, chunk: int, owners: Ints, gross: Ints) -> None:
@@ -188,6 +218,10 @@ def seal(session: Session, period: str, *, now: datetime) -> dict[int, list[str]
     row = session.get_one(Period, period, with_for_update=True, populate_existing=True)
     row.digest = _digest(session, row)
     row.state = "settled"
+    digest, charged = row.digest.hex(), row.charged_micros
+    auditlog.record(
+        session, "period.settled", period, now=now, digest=digest, charged_micros=charged, fee_bps=row.fee_bps
+    )
     session.execute(sa.delete(Chunk).where(Chunk.period == period))
     session.flush()
     # What was unowned when the month ended can only be owned now by a claim that was proven since.

@@ -1,24 +1,47 @@
 """An owner's pages: the sites, how they are proven, their authors, and what they brought."""
 
-from flask import flash, render_template, request
+from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import checks, claims, clicks, jobs, ledger, platforms, users
+from backend import checks, claims, clicks, jobs, payouts, platforms, users
 from backend import statements as st
 from backend.claims import Claim, proof, states
 from backend.context import clock, config, session, world
 from backend.errors import NotFound
 from backend.period import following, period_of
 from backend.sites import Site
-from backend.web.base import back_to, blueprint, signed_in, user
-from backend.web.reader import asked_period
+from backend.web import charts
+from backend.web.base import back_to, blueprint, done, part_of, signed_in, user
+from backend.web.reader import period_typed
 
 
 @blueprint.get("/sites")
 @signed_in
 def sites() -> ResponseReturnValue:
-    """The tag to copy, and the claimed sites with their states."""
-    return render_template("owner/sites.html", found=claims.of_user(session(), user()))
+    """The tag to copy, the claimed sites with their states, and what the owner says to who flattrs them."""
+    found = claims.of_user(session(), user())
+    waiting = [site for claim, site in found if claim.state != "verified"]
+    return render_template(
+        "owner/sites.html",
+        found=found,
+        promises={site.id: clicks.promising(session(), site, period_of(clock()))[0] for site in waiting},
+        said=users.thanks_of(session(), user().id),
+    )
+
+
+@blueprint.post("/thanks")
+@signed_in
+def save_thanks() -> ResponseReturnValue:
+    """What an owner says to who flattrs them, and what their sites' pages tell."""
+    shown = request.form.getlist("shows")
+    users.set_thanks(
+        session(),
+        user(),
+        request.form.get("line", ""),
+        shows_name="name" in shown,
+        shows_supporters="supporters" in shown,
+    )
+    return done("/sites", "Saved.")
 
 
 @blueprint.post("/sites")
@@ -50,6 +73,8 @@ def site(claim_id: int) -> ResponseReturnValue:
         file_path=proof.FILE_PATH,
         txt_name=f"{proof.TXT_NAME}.{of.name}",
         my_page=f"{config().base_url}/u/{user().public_id}",
+        base_url=config().base_url,
+        promises=clicks.promising(session(), of, period_of(clock()))[0] if claim.state != "verified" else 0,
         decided_at=claim.next_check_at or (claim.doubtful_at and claim.doubtful_at + states.CONTEST_LASTS),
         lapses_at=claim.doubtful_at and claim.doubtful_at + states.LAPSES_AFTER,
     )
@@ -60,10 +85,10 @@ def site(claim_id: int) -> ResponseReturnValue:
 def give_up(claim_id: int) -> ResponseReturnValue:
     """End a claim."""
     claim, of = _mine(claim_id)
-    checks.give_up(session(), claim, world(), now=clock())
-    session().commit()
-    flash(f"{of.name} is no longer yours here. Its flattrs from before still are. Take the proof off it too.")
-    return back_to("/sites")
+    checks.give_up(session(), claim, world(), now=clock(), actor_id=user().id)
+    return done(
+        "/sites", f"{of.name} is no longer yours here. Its flattrs from before still are. Take the proof off it too."
+    )
 
 
 @blueprint.post("/sites/<int:claim_id>/authors")
@@ -94,13 +119,19 @@ def _mine(claim_id: int) -> tuple[Claim, Site]:
 def income() -> ResponseReturnValue:
     """What a month brought, and what is payable."""
     last = following(period_of(clock()), -1)
-    period = asked_period(last)
+    period = period_typed(request.args.get("period", last))
+    received = st.received(session(), user(), period)
+    periods = charts.last_months(last if period > following(last, -charts.MONTHS) else period)
+    over = st.received_over(session(), user(), periods)
     return render_template(
         "owner/income.html",
         period=period,
+        bars=[charts.Bar(month, over.get(month, 0), f"/income?period={month}") for month in periods],
+        part=part_of(sorted(received.lines, key=lambda line: (-line.readers, line.url))),
         currency=config().currency,
-        received=st.received(session(), user(), period),
-        balance_micros=ledger.balance(session(), ledger.income(user().id)),
+        received=received,
+        pages_gone=st.PAGES_GONE,
+        standing=payouts.standing(session(), user(), config().payout_min_micros, now=clock()),
         earlier=following(period, -1),
         later=following(period) if period < last else None,
     )

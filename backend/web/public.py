@@ -1,21 +1,60 @@
 """What Flattr is, and signing in."""
 
+import re
 from datetime import timedelta
 
 from flask import g, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import access, checks, claims, clicks, mail, platforms, sites, users
+from backend import access, checks, claims, clicks, ledger, mail, platforms, sites, users
 from backend.context import clock, config, limit, session, world
 from backend.errors import NotFound
-from backend.period import period_of
-from backend.web.base import back_to, blueprint, cookie_name, set_cookie, signed_in, user
+from backend.money import MICROS, parse_amount
+from backend.period import following, period_of
+from backend.web.base import back_to, blueprint, cookie_name, part_of, set_cookie, signed_in, user
+
+MOST_PEOPLE = 1_000  # in the example
 
 
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
-    """What Flattr is, with the tag's recipe."""
-    return render_template("public/home.html")
+    """What Flattr is, with the split to try out."""
+    try:
+        budget_micros = min(parse_amount(request.args.get("budget", "5")), users.MAX_BUDGET_MICROS)
+    except ValueError:
+        budget_micros = 5 * MICROS
+    typed = request.args.get("people", "")
+    people = min(max(int(typed), 1), MOST_PEOPLE) if re.fullmatch(r"\d{1,9}", typed, re.ASCII) else 5
+    share_micros = ledger.even_share(budget_micros, people)
+    return render_template(
+        "public/home.html",
+        budget_micros=budget_micros,
+        people=people,
+        share_micros=share_micros,
+        dust_micros=budget_micros - share_micros * people,
+        currency=config().currency,
+    )
+
+
+@blueprint.get("/<any('for-owners', 'for-operators', 'privacy'):name>")
+def about(name: str) -> ResponseReturnValue:
+    """What makers of sites and operators want to know, and what is known of whom."""
+    return render_template(f"public/{name}.html")
+
+
+@blueprint.get("/months")
+def months() -> ResponseReturnValue:
+    """The months that were settled."""
+    return render_template("public/months.html", part=part_of(clicks.settled(session())))
+
+
+@blueprint.get("/months/<period>")
+def settled_month(period: str) -> ResponseReturnValue:
+    """What a settled month came to, and how to check it."""
+    found = clicks.settled(session(), period)
+    if not found:
+        raise NotFound("This month was not settled here.")
+    return render_template("public/settled_month.html", month=found[0])
 
 
 @blueprint.get("/sign-in")
@@ -98,10 +137,15 @@ def site_page(name: str) -> ResponseReturnValue:
     site = sites.find(session(), name) or sites.Site(name=name)
     owner = None if site.opted_out_at else claims.owner_now(session(), site, now=clock())
     waits = owner is None and not site.opted_out_at
+    said = users.thanks_of(session(), owner.id) if owner else None
+    last = following(period_of(clock()), -1)
     return render_template(
         "public/site.html",
         site=site,
         owner=owner,
+        said=said,
+        last=last,
+        supporters=clicks.supporters(session(), site, last) if said and said.shows_supporters and site.id else 0,
         promises=clicks.promising(session(), site, period_of(clock()))[0] if waits else 0,
         is_account=platforms.is_account(site.name),
         is_shared=platforms.is_shared(site.name),

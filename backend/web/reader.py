@@ -1,42 +1,56 @@
 """A reader's pages: the month, the wallet, the connected browsers."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import sha256
 from secrets import token_hex
 
-from flask import abort, flash, g, redirect, render_template, request
+from flask import Response, abort, flash, g, render_template, request
 from flask.typing import ResponseReturnValue
 from segno import helpers
 
-from backend import access, clicks, deposits, leaving, ledger, users
+from backend import access, card_payments, cards, clicks, deposits, jobs, leaving, ledger, notices, payouts, users
 from backend import statements as st
+from backend.card_money import CardPayment
 from backend.context import charity_user, choices, clock, config, limit, session, world
+from backend.db import begin_writing
 from backend.errors import InvalidRequest
 from backend.money import MICROS, decimal_text, format_money, parse_amount
 from backend.period import ends_at, following, parse_period, period_of
-from backend.web.base import back_to, blueprint, signed_in, user
+from backend.web import charts
+from backend.web.base import blueprint, done, in_its_part, part_of, signed_in, to_sign_in, user
 
 PRETENDED_MICROS = 20 * MICROS
+OFFERED_MICROS = (5 * MICROS, 10 * MICROS, 20 * MICROS)  # by card
+SOURCES = {"bank": "Bank transfer", "card": "Card", "operator": "Booked by the operator"}
+MOST_PROMISES = 300  # on the page; the export has all
 
 
 @blueprint.get("/month")
 @signed_in
 def month() -> ResponseReturnValue:
-    """The list, what a share is worth, undo, and the budget."""
+    """The list, what a share is worth, undo, and the budget. The page asks now and then whether it is still so."""
     now_open = period_of(clock())
-    period = asked_period(now_open)
+    period = period_typed(request.args.get("period", now_open))
     found = clicks.month(session(), user(), period, now=clock())
+    g.runs_script, version = found.state == "open", _version(found)
+    if request.if_none_match.contains(version):
+        return Response(status=304)
     budget_micros, empty_month = users.decision(session(), user().id, period)
     repeat_owners, charity = clicks.repeatable(session(), user(), period), charity_user()
     return render_template(
         "reader/month.html",
         month=found,
+        version=version,
+        part=part_of(found.clicks),
         choices=choices(),
         empty_month=empty_month,
         empty_month_says=_empty_month_says(empty_month, repeat_owners, charity.name if charity else None),
         repeat_owners=repeat_owners,
         charity=charity,
         given=st.given(session(), user(), period) if found.state == "settled" else None,
+        pages_gone=st.PAGES_GONE,
         ends_at=ends_at(period),
         budget_micros=budget_micros,
         balance_micros=ledger.balance(session(), ledger.wallet(user().id)),
@@ -44,6 +58,12 @@ def month() -> ResponseReturnValue:
         earlier=following(period, -1),
         later=following(period) if period < now_open else None,
     )
+
+
+def _version(found: clicks.Month) -> str:
+    """Another one whenever the list, whom it goes to, or what a share is worth is another."""
+    rows = [(c.page_id, c.title, c.rule, c.thanks, c.owner and (c.owner.id, c.owner.name)) for c in found.clicks]
+    return sha256(repr((replace(found, clicks=[]), rows)).encode()).hexdigest()
 
 
 def _empty_month_says(choice: str, repeat_owners: int, charity: str | None) -> str:
@@ -64,9 +84,7 @@ def empty_month() -> ResponseReturnValue:
     if choice not in choices():
         raise InvalidRequest("Please choose one of the offered ways.")
     users.set_empty_month(session(), user(), choice, now=clock())
-    session().commit()
-    flash("Saved. It holds for this month and those to come.")
-    return back_to("/month")
+    return done(_form(), "Saved. It holds for this month and those to come.")
 
 
 @blueprint.post("/month/undo")
@@ -75,9 +93,7 @@ def undo() -> ResponseReturnValue:
     """Take a click back."""
     page_id = whole_number(request.form.get("page_id", ""))
     clicks.undo(session(), user(), page_id, request.form.get("period", ""), now=clock())
-    session().commit()
-    flash("Taken back.")
-    return back_to("/month")
+    return done(in_its_part("/month"), "Taken back.")
 
 
 @blueprint.post("/month/budget")
@@ -86,15 +102,49 @@ def budget() -> ResponseReturnValue:
     """What a month is worth from now on."""
     amount = amount_typed(request.form.get("budget", ""))
     users.set_budget(session(), user(), amount, now=clock())
-    session().commit()
-    flash(f"A month is worth {format_money(amount, config().currency)} to you now.")
-    return back_to("/month")
+    return done(_form(), f"A month is worth {format_money(amount, config().currency)} to you now.")
+
+
+def _form() -> str:
+    return "/settings" if request.form.get("from") == "settings" else "/month"
+
+
+@blueprint.get("/history")
+@signed_in
+def history() -> ResponseReturnValue:
+    """What each month came to, and what became of promises."""
+    now_open = period_of(clock())
+    last = period_typed(request.args.get("period", following(now_open, -1)))
+    periods = charts.last_months(last)
+    given = st.given_over(session(), user(), periods)
+    charged = {period: share.share_micros * share.owners for period, share in given.items()}
+    return render_template(
+        "reader/history.html",
+        given=given,
+        charged=charged,
+        bars=[charts.Bar(period, charged.get(period, 0), f"/month?period={period}") for period in periods],
+        promises=part_of(list(clicks.promises_of(session(), user(), now=clock(), limit=MOST_PROMISES))),
+        earlier=following(periods[0], -1),
+        later=min(following(last, charts.MONTHS), following(now_open, -1)) if following(last) < now_open else None,
+    )
+
+
+@blueprint.post("/history/withdraw")
+@signed_in
+def withdraw() -> ResponseReturnValue:
+    """Take back a promise that still waits."""
+    was_there = clicks.withdraw(session(), user(), whole_number(request.form.get("page_id", "")))
+    said = "Withdrawn. The promise cost nothing and never will." if was_there else "It was withdrawn already."
+    return done(in_its_part("/history"), said)
 
 
 @blueprint.get("/money")
 @signed_in
 def money() -> ResponseReturnValue:
-    """How to add money: the operator's bank details, the reader's reference, a code for banking apps."""
+    """How to add money: by card, or with the operator's bank details and the reader's reference; what arrived."""
+    returned = _returned(request.args.get("card", ""))
+    if provider := cards.provider(config()):
+        g.form_leads_to = provider.origin
     budget_micros, _ = users.decision(session(), user().id, period_of(clock()))
     return render_template(
         "reader/money.html",
@@ -102,8 +152,51 @@ def money() -> ResponseReturnValue:
         reference=user().deposit_reference,
         qr=_bank_code(4 * budget_micros or PRETENDED_MICROS),
         balance_micros=ledger.balance(session(), ledger.wallet(user().id)),
+        deposits=deposits.recent(session(), user()),
+        sources=SOURCES,
         pretended_micros=PRETENDED_MICROS,
+        offered_micros=OFFERED_MICROS if provider else (),
+        least_micros=card_payments.LEAST_MICROS,
+        most_micros=card_payments.MOST_MICROS,
+        returned=returned,
+        refundable_micros=card_payments.refundable_by_card(session(), user()) if provider else 0,
+        on_its_way_micros=card_payments.on_its_way(session(), user()),
+        refund=_refund(),
     )
+
+
+def _refund() -> dict[str, object]:
+    """What of the wallet can go back by bank, where to, what is on its way, and why it may have to wait."""
+    try:
+        clicks.ensure_settled(session(), now=clock())
+        waits = None
+    except clicks.NotSettledYet as refusal:
+        waits = str(refusal)
+    return {
+        "micros": payouts.refundable_by_bank(session(), user()),
+        "to": payouts.target(session(), user(), config().currency),
+        "on_its_way": payouts.waiting(session(), user()),
+        "waits": waits,
+    }
+
+
+@blueprint.post("/money/refund")
+@signed_in
+def refund() -> ResponseReturnValue:
+    """Take back what was not spent."""
+    taken = payouts.request(session(), user(), config().currency, now=clock(), actor_id=user().id)
+    return done("/money", f"{format_money(taken.amount_micros, config().currency)} is on its way back to you.")
+
+
+def _returned(key: str) -> CardPayment | None:
+    """The payment that somebody comes back from. Only the provider knows whether it was paid: it is asked."""
+    payment = card_payments.find(session(), user(), key) if key else None
+    if payment and payment.state == "open" and not jobs.is_waiting(session(), "card", str(payment.id)):
+        session().rollback()  # it has only read yet, and a reader cannot turn writer
+        begin_writing(session())
+        card_payments.look(session(), payment, now=clock())
+        session().commit()
+    return payment
 
 
 def _bank_code(amount_micros: int) -> str | None:
@@ -125,9 +218,7 @@ def pretend() -> ResponseReturnValue:
     if not config().dev:
         abort(404)
     deposits.add(session(), user(), PRETENDED_MICROS, f"pretended {token_hex(8)}", now=clock())
-    session().commit()
-    flash(f"{format_money(PRETENDED_MICROS, config().currency)} arrived.")
-    return back_to("/money")
+    return done("/money", f"{format_money(PRETENDED_MICROS, config().currency)} arrived.")
 
 
 @blueprint.get("/devices")
@@ -142,9 +233,7 @@ def devices() -> ResponseReturnValue:
 def disconnect(device_id: int) -> ResponseReturnValue:
     """Revoke a browser's token."""
     device = access.disconnect(session(), user(), device_id, now=clock())
-    session().commit()
-    flash(f"{device.name} is disconnected.")
-    return back_to("/devices")
+    return done("/devices", f"{device.name} is disconnected.")
 
 
 @blueprint.get("/connect/<pairing_id>")
@@ -171,8 +260,20 @@ def type_code(pairing_id: str) -> ResponseReturnValue:
 @blueprint.get("/settings")
 @signed_in
 def settings() -> ResponseReturnValue:
-    """The name others see, and signing out."""
-    return render_template("reader/settings.html")
+    """The name others see, the budget, mails, browsers, the export, signing out and leaving."""
+    budget_micros, empty_month = users.decision(session(), user().id, period_of(clock()))
+    return render_template(
+        "reader/settings.html",
+        budget_micros=budget_micros,
+        currency=config().currency,
+        choices=choices(),
+        empty_month=empty_month,
+        repeat_owners=clicks.repeatable(session(), user(), period_of(clock())),
+        charity=charity_user(),
+        kinds=notices.KINDS,
+        unwanted=users.unwanted_mails(session(), user().id),
+        devices=access.devices(session(), user()),
+    )
 
 
 @blueprint.post("/settings")
@@ -180,9 +281,7 @@ def settings() -> ResponseReturnValue:
 def save_settings() -> ResponseReturnValue:
     """Change the name."""
     users.add(session(), user().email, now=clock(), name=request.form.get("name", ""))
-    session().commit()
-    flash("Saved.")
-    return back_to("/settings")
+    return done("/settings", "Saved.")
 
 
 @blueprint.get("/leave")
@@ -190,7 +289,14 @@ def save_settings() -> ResponseReturnValue:
 def leave() -> ResponseReturnValue:
     """Say what leaving does, and ask for the address."""
     held = ledger.balances(session(), [ledger.wallet(user().id), ledger.income(user().id)])
-    return render_template("reader/leave.html", paid_back_micros=sum(held.values()))
+    to = [payouts.target(session(), user(), config().currency, for_refund=way) for way in (True, False)]
+    by_card_micros = held[ledger.wallet(user().id)] - payouts.refundable_by_bank(session(), user())
+    return render_template(
+        "reader/leave.html",
+        paid_back_micros=sum(held.values()),
+        by_card_micros=by_card_micros,
+        accounts=sorted({target.iban for target in to if target}),
+    )
 
 
 @blueprint.post("/leave")
@@ -199,23 +305,23 @@ def leave_now() -> ResponseReturnValue:
     """Delete the user who is signed in, if they are so freshly and mean it."""
     if not access.is_fresh(g.web_session, now=clock()):
         flash("Please sign in again: this cannot be undone, so we want to be sure that it is you.")
-        return redirect("/sign-in?next=/leave", 303)
+        return to_sign_in("/leave")
     if request.form.get("email", "").strip().lower() != user().email:
         raise InvalidRequest("Please type your address as it stands there: this cannot be undone.")
-    left = leaving.leave(session(), user(), world(), config().currency, now=clock())
+    left = leaving.leave(session(), user(), world(), config().currency, now=clock(), actor_id=user().id)
     session().commit()
     g.user = None
     return render_template("reader/left.html", left=left)
 
 
-def asked_period(default: str) -> str:
-    """The month that the address asks for.
+def period_typed(text: str) -> str:
+    """A month from an address or a form.
 
     Raises:
         InvalidRequest: Not a month.
     """
     try:
-        return parse_period(request.args.get("period", default))
+        return parse_period(text)
     except ValueError as error:
         raise InvalidRequest(f"{error}.") from error
 

@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from backend.context import config
 from backend.money import decimal_text, format_money
-from backend.period import starts_at
+from backend.payouts import masked
+from backend.period import month_name
+from backend.web import charts
 
 MOST_WEDGES = 16
 
@@ -20,12 +22,15 @@ def init_app(app: APIFlask) -> None:
         money=money,
         micros=micros,
         day=day,
+        minute=minute,
         month_name=month_name,
         page_name=page_name,
         amount=decimal_text,
         in_fours=in_fours,
+        masked=masked,
+        shortened=shortened,
     )
-    app.jinja_env.globals.update(cake=cake)
+    app.jinja_env.globals.update(cake=cake, bars=charts.bars)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 
@@ -44,15 +49,20 @@ def day(instant: datetime) -> str:
     return f"{instant.day} {instant:%B}"
 
 
-def month_name(period: str) -> str:
-    """``November 2026``."""
-    return f"{starts_at(period):%B %Y}"
+def minute(instant: datetime) -> str:
+    """``2026-12-01 09:30 UTC``."""
+    return f"{instant:%Y-%m-%d %H:%M} UTC"
 
 
-def page_name(url: str) -> str:
-    """An address without its scheme, for pages without a title."""
+def page_name(url: str, title: str | None = None) -> str:
+    """What a list calls a page: by its title, or else by its address without the scheme."""
     parts = urlsplit(url)
-    return (parts.netloc + parts.path).rstrip("/") + (f"?{parts.query}" if parts.query else "")
+    return shortened(title or (parts.netloc + parts.path).rstrip("/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def shortened(text: str, most: int = 90) -> str:
+    """A stranger's title or address, which may be long, as much as a list shows of it."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
 def in_fours(text: str) -> str:
@@ -84,11 +94,8 @@ def cake(names: list[str], promises: int = 0) -> Markup:
 
 
 def _wedge(i: int, people: int, name: str) -> Markup:
-    (x, y), (to_x, to_y), (text_x, text_y) = (
-        _point(i, people, 34),
-        _point(i + 1, people, 34),
-        _point(i + 0.5, people, 22),
-    )
+    (x, y), (to_x, to_y) = _point(i, people, 34), _point(i + 1, people, 34)
+    text_x, text_y = _point(i + 0.5, people, 22)
     path = Markup('<path class="piece" d="M44 44L{:.2f} {:.2f}A34 34 0 0 1 {:.2f} {:.2f}Z"/>').format(x, y, to_x, to_y)
     return path + Markup('<text x="{:.2f}" y="{:.2f}">{}</text>').format(text_x, text_y, name[:1].upper())
 

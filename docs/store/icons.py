@@ -1,4 +1,4 @@
-"""Draws the extension's icons: the cake in each state and size, for light and for dark toolbars.
+"""Draws the extension's icons: the cake in each state and size, for light and for dark toolbars; and the site's own.
 
 .venv/bin/python docs/store/icons.py
 """
@@ -12,6 +12,8 @@ from selenium import webdriver
 
 ROOT = Path(__file__).resolve().parents[2]
 ICONS = ROOT / "extension" / "icons"
+STATIC = ROOT / "backend" / "static"
+APP = (192, 512)  # of the site, installed on a phone
 SIZES = {"whole": (16, 32, 48, 64, 96, 128), "counts": (16, 32), "promise": (16, 32), "grey": (16, 32)}
 LIGHT = {"paper": "#FBF7F0", "cake": "#A8234A", "slice": "#2F6B4F", "grey": "#8A8179"}
 DARK = {"paper": "#1B1715", "cake": "#F27C98", "slice": "#8CCBA8", "grey": "#9C9187"}
@@ -74,7 +76,7 @@ def main():
     """Draw all of them with Chromium."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    for argument in ("--headless=new", "--no-sandbox", "--force-device-scale-factor=1", "--window-size=400,400"):
+    for argument in ("--headless=new", "--no-sandbox", "--force-device-scale-factor=1", "--window-size=600,600"):
         options.add_argument(argument)
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     try:
@@ -83,6 +85,8 @@ def main():
             for state, sizes in SIZES.items():
                 for size in sizes if ink is LIGHT else (16, 32):
                     (folder / f"{state}-{size}.png").write_bytes(shot(driver, picture(state, ink, size), size))
+        for size in APP:
+            (STATIC / f"icon-{size}.png").write_bytes(shot(driver, picture("whole", LIGHT, size), size))
     finally:
         driver.quit()
 

@@ -77,8 +77,22 @@ WEDGES = [{"name": name, "mine": name == "Dora"} for name, _ in PEOPLE]
 
 def view(kind, clicked=None, me=ME, queue=QUEUE, wedges=(), refusal=None, url="https://garden.example.org/1"):
     """What the background tells the popup."""
-    known = {"title": "", "server": SERVER, "elsewhere": False, "refusal": refusal}
+    known = {"title": "", "server": SERVER, "elsewhere": False, "refusal": refusal, "likes": []}
     return {"kind": kind, "url": url, "click": clicked, "me": me, "queue": queue, "wedges": list(wedges)} | known
+
+
+def like(number, act, network, title, site):
+    """What was liked elsewhere."""
+    page = {"url": f"https://{site}", "title": title}
+    sources = [{"act": act, "work": {"url": f"https://{site}/{number}", "title": title}, "at": number}]
+    return {"page": page, "network": network, "sources": sources, "counted": None}
+
+
+LIKES = [
+    like(1, "star", "GitHub", "noor/tidy", "github.com/noor/tidy"),
+    like(2, "boost", "mastodon.example.net", "The first frost, and what it leaves", "garden.example.net/@dora"),
+    like(3, "upvote", "Hacker News", "What the index cards knew", "fay.example.org/cards"),
+]
 
 
 def waits(reason, length=1, at=None):
@@ -107,6 +121,8 @@ POPUPS = {
     "own-site": view("refused", refusal={"code": "own_site", "detail": ""}),
     "month-over": view("refused", CLICKS[0], refusal={"code": "period_ended", "detail": ""}),
     "practice": view("practice", None, None),
+    "likes": view("counts", CLICKS[0], wedges=WEDGES) | {"likes": LIKES},
+    "likes-choosing": view("counts", CLICKS[0], wedges=WEDGES) | {"likes": LIKES},
 }
 
 WAITING = [
@@ -120,11 +136,23 @@ WAITING = [
     },
 ]
 MONTH = {"me": ME, "server": SERVER, "connected": True, "waiting": [], "queue": QUEUE, "clicks": CLICKS[::-1]}
+MONTH |= {"likes": []}
+HOSTS = [("bsky.app", "bluesky", "Bluesky"), ("github.com", "github", "GitHub"), ("x.com", "x", "X")]
+HOSTS += [("news.ycombinator.com", "hackernews", "Hacker News"), ("www.youtube.com", "youtube", "YouTube")]
+HOSTS += [("mastodon.example.net", "mastodon", "mastodon.example.net")]
+NETWORKS = [
+    {"host": host, "id": key, "name": name, "on": key in ("github", "mastodon"), "silent_since": None}
+    for host, key, name in HOSTS
+]
 SETTINGS = {"server": SERVER, "connected": True, "me": ME, "waiting": [], "queue": QUEUE, "practised": True}
+SETTINGS |= {"networks": NETWORKS, "at_once": False}
+SILENT = [network | ({"silent_since": 1_793_700_000_000} if network["on"] else {}) for network in NETWORKS]
+COUNTED = like(1, "star", "GitHub", "noor/tidy", "github.com/noor/9")
 CODE = {"state": "open", "code": "K7MX2P", "connect_url": f"{SERVER}/connect/1", "server": SERVER}
 NEW = SETTINGS | {"connected": False, "me": None, "practised": False, "queue": waits("unconnected", 0)}
 PAGES = {
     "month": ("month", {"month": MONTH, "fresh": True}, ""),
+    "month-likes": ("month", {"month": MONTH | {"likes": [*LIKES, COUNTED | {"counted": "x"}]}, "fresh": True}, ""),
     "month-by-day": ("month", {"month": MONTH, "fresh": True}, "by('day')"),
     "month-searched": ("month", {"month": MONTH, "fresh": True}, "type('#words', 'emil')"),
     "month-empty": ("month", {"month": MONTH | {"clicks": [], "me": EMPTY}, "fresh": True}, ""),
@@ -149,6 +177,7 @@ PAGES = {
     "welcome-budget": ("welcome", {"settings": SETTINGS | {"me": POOR}}, ""),
     "welcome-done": ("welcome", {"settings": SETTINGS, "decide": None}, "click('#amount button')"),
     "settings": ("settings", {"settings": SETTINGS}, ""),
+    "settings-silent": ("settings", {"settings": SETTINGS | {"networks": SILENT, "at_once": True}}, ""),
     "settings-disconnected": (
         "settings",
         {"settings": SETTINGS | {"connected": False, "waiting": WAITING[:1], "queue": waits("disconnected")}},
@@ -215,7 +244,7 @@ class Studio:
     def popup(self, name, **how):
         """One state of the popup."""
         answers = {"press": POPUPS[name], "look": POPUPS[name]}
-        act = "click('#act')" if name == "promise-told" else ""
+        act = "click('#likes .choose')" if name == "likes-choosing" else ""
         self.show("popup/popup", answers, act, width=340, **how)
         return self.shot()
 

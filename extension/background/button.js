@@ -69,7 +69,7 @@ async function takeLink() {
 async function practise() {
   const { me, server } = await device();
   await chrome.storage.local.set({ practised: true });
-  const nothing = { click: null, refusal: null, wedges: [], elsewhere: false };
+  const nothing = { click: null, refusal: null, wedges: [], elsewhere: false, likes: [] };
   return { kind: 'practice', url: '', title: '', me, server, queue: await queue(), ...nothing };
 }
 

@@ -1,7 +1,9 @@
 /** What popup and pages show, put together from what is stored; and asking the server for fresher words. */
 import { callAsUser } from './api.js';
 import { device, remember } from './device.js';
+import { atOnce, likes, waitingLikes } from './likes.js';
 import { list, refreshList } from './list.js';
+import { switches } from './networks.js';
 import { changeIfSame, entries, entryFor, isWaiting, queue } from './outbox.js';
 
 /**
@@ -36,6 +38,7 @@ export async function viewOf(url) {
     server,
     wedges: wedges((await list()) ?? [], entry.click),
     elsewhere: false,
+    likes: await waitingLikes(),
   };
 }
 
@@ -87,9 +90,9 @@ export async function refresh(url) {
  * @param {any} page  also tells of an undo, or a press, in another browser
  * @returns {Entry}
  */
-function refreshed(entry, { owner, rule, state, place, shared, clicked }) {
+function refreshed(entry, { owner, rule, state, place, shared, thanks, clicked }) {
   const known = entry.click && ['counts', 'promise'].includes(state);
-  const click = known ? { ...entry.click, owner, rule, state, place, shared } : entry.click;
+  const click = known ? { ...entry.click, owner, rule, state, place, shared, thanks } : entry.click;
   return { ...entry, click: /** @type {Entry['click']} */ (click), wanted: Boolean(clicked), gone: !clicked };
 }
 
@@ -114,6 +117,7 @@ export async function monthView() {
     waiting: await waitingList(),
     queue: await queue(),
     clicks: await list(),
+    likes: await likes(),
   };
 }
 
@@ -134,6 +138,8 @@ export async function settingsView() {
     waiting: await waitingList(),
     queue: await queue(),
     practised: Boolean(practised),
+    networks: await switches(),
+    at_once: await atOnce(),
   };
 }
 

@@ -8,11 +8,13 @@ import { callAsUser } from './api.js';
 import { showBadge } from './badge.js';
 import { pressed, tellServer } from './button.js';
 import { device, remember } from './device.js';
+import { clearLikes, countAtOnce, countLikes, liked, restoreLikes, tidyLikes, uncountLikes, unliked } from './likes.js';
 import { createMenus, openFromMenu } from './menu.js';
-import { change, flush, forgetAnswers, pressAgain, retryNow, takeBack, takeBackListed, tidy } from './outbox.js';
+import { hostOf, notice, obey, recognised, register } from './networks.js';
+import { change, flush, forgetAnswers, pressAgain, queue, retryNow, takeBack, takeBackListed, tidy } from './outbox.js';
 import { connect, pollPairing } from './pairing.js';
 import { paintAll } from './tab.js';
-import { monthView, refreshMonth, settingsView, viewOf } from './views.js';
+import { monthView, refreshMe, refreshMonth, settingsView, viewOf } from './views.js';
 
 answerWith({
   press: ({ tabId }) => pressed(tabId),
@@ -68,7 +70,40 @@ answerWith({
     await chrome.storage.local.set({ dark });
     await paintAll();
   },
+
+  notice: ({ host, on }) => notice(host, on),
+  countAtOnce: ({ at_once }) => countAtOnce(at_once),
+
+  async countLikes({ urls }) {
+    await countLikes(urls);
+    void flush().then(refreshMe);
+  },
+
+  async uncountLikes({ urls }) {
+    await uncountLikes(urls);
+    void flush().then(refreshMe);
+  },
+
+  clearLikes: ({ urls }) => clearLikes(urls),
+  restoreLikes: ({ likes }) => restoreLikes(likes),
+
+  liked: (like, sender) => from(sender, (host) => liked(host, like)),
+  unliked: (like, sender) => from(sender, (host) => unliked(host, like)),
+  recognised: ({ any }, sender) => from(sender, (host) => recognised(host, any)),
 });
+
+/**
+ * @param {chrome.runtime.MessageSender} sender  a page of a network
+ * @param {(host: string) => Promise<void>} act
+ * @returns {Promise<boolean>}  false: likes are not noticed there
+ */
+async function from(sender, act) {
+  const host = await hostOf(sender);
+  if (!host) return false;
+  await act(host);
+  if ((await queue()).length) void flush().then(refreshMe);
+  return true;
+}
 
 chrome.runtime.onInstalled.addListener(async ({ reason }) => {
   await createMenusIfAny();
@@ -83,6 +118,7 @@ chrome.storage.onChanged.addListener(async (changes, area) => {
   await showBadge();
   if (changes['token']?.newValue) await flush();
 });
+chrome.permissions.onRemoved.addListener(obey);
 self.addEventListener('online', flush);
 
 /** Firefox for Android has no such menus. */
@@ -97,8 +133,11 @@ async function welcome() {
 }
 
 async function wake() {
+  await chrome.storage.local.setAccessLevel?.({ accessLevel: 'TRUSTED_CONTEXTS' }); // not for scripts in pages
   await paintAll();
+  await register();
   await tidy();
+  await tidyLikes();
   await showBadge();
   await flush();
 }

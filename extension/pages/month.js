@@ -2,6 +2,7 @@
 import { drawCake } from '../shared/cake.js';
 import { byId, dress, link, make, redraw } from '../shared/dom.js';
 import { showEnding } from '../shared/ending.js';
+import { showLikes, sourcesOf } from '../shared/likes.js';
 import { ask } from '../shared/messages.js';
 import { amount, day, month as monthName } from '../shared/money.js';
 import { locale, plural, t } from '../shared/text.js';
@@ -12,6 +13,7 @@ import { showQueue } from './queue.js';
  * @typedef {import('../shared/messages.js').Month} Month
  * @typedef {import('../shared/messages.js').Me} Me
  * @typedef {import('../shared/messages.js').Click} Click
+ * @typedef {import('../shared/messages.js').Like} Like
  */
 
 const words = /** @type {HTMLInputElement} */ (byId('words'));
@@ -20,6 +22,8 @@ const by = /** @type {HTMLSelectElement} */ (byId('by'));
 let reached = true;
 /** @type {Click[]} */
 let clicks = [];
+/** @type {Map<string, Like>} by page: what became of likes */
+let counted = new Map();
 /** @type {Me | null} */
 let me = null;
 
@@ -50,6 +54,7 @@ async function load() {
   const { connected, server, queue, waiting } = shown;
   me = connected ? shown.me : null;
   clicks = shown.clicks ?? [];
+  counted = new Map(shown.likes.filter((like) => like.counted).map((like) => [like.page.url, like]));
   byId('month').dataset['state'] = connected ? (reached ? 'shown' : 'unreached') : 'unconnected';
   byId('period').textContent = me ? monthName(me.period) : t('month_title');
   byId('worth').textContent = me ? worth(me) : '';
@@ -60,6 +65,10 @@ async function load() {
   byId('queue').hidden = !waiting.length;
   showEnding(byId('ending'), me);
   showQueue(byId('waiting'), waiting, queue, server);
+  showLikes(
+    byId('likes'),
+    shown.likes.filter((like) => !like.counted),
+  );
   showLists();
   showCake();
 }
@@ -118,7 +127,7 @@ function list(id, why, clicks) {
     ...clicks.map((click) => row(click, columns)),
   ];
   byId(id).hidden = !clicks.length;
-  redraw(byId(id), [clicks, order], () => [
+  redraw(byId(id), [clicks, order, [...counted]], () => [
     make('h2', {}, t(`month_${id}`)),
     make('p', { className: 'quiet' }, why),
     make(
@@ -158,6 +167,9 @@ function row(click, columns) {
  * @param {string} column
  */
 function cell(click, column) {
+  const like = counted.get(click.url);
+  if (column === 'page' && like)
+    return make('span', {}, link(click.url, click.title), make('span', { className: 'source' }, sourcesOf(like)));
   if (column === 'page') return link(click.url, click.title);
   return column === 'day' ? day(click.clicked_at) : make('bdi', {}, personOf(click));
 }

@@ -3,20 +3,24 @@ import { byId, dress } from '../shared/dom.js';
 import { ask } from '../shared/messages.js';
 import { t } from '../shared/text.js';
 import { showBudget } from './budget.js';
+import { addServer, showSwitches } from './networks.js';
 import { showQueue } from './queue.js';
 
 const server = /** @type {HTMLInputElement} */ (byId('server'));
+const atOnce = /** @type {HTMLInputElement} */ (byId('at_once'));
 
 dress();
 byId('form').onsubmit = save;
 byId('disconnect').onclick = () => ask('disconnect');
+byId('add').onsubmit = addServer;
+atOnce.onchange = () => ask('countAtOnce', { at_once: atOnce.checked });
 chrome.storage.onChanged.addListener(() => load());
 void load().then((address) => {
   server.value = address;
 });
 
 async function load() {
-  const { server: address, connected, me, waiting, queue } = await ask('settings');
+  const { server: address, connected, me, waiting, queue, networks, at_once } = await ask('settings');
   byId('settings').dataset['state'] = connected ? 'connected' : 'unconnected';
   byId('connection').textContent = connectionWords(connected, queue.reason, me?.email);
   byId('connect').hidden = connected;
@@ -25,6 +29,8 @@ async function load() {
   byId('none').hidden = waiting.length > 0;
   byId('keeps').hidden = !waiting.length || connected;
   showQueue(byId('waiting'), waiting, queue, address);
+  showSwitches(byId('networks'), networks);
+  atOnce.checked = at_once;
   if (connected && me) showBudget(byId('amount'), me);
   return address;
 }

@@ -2,6 +2,7 @@
 import { drawCake } from '../shared/cake.js';
 import { byId, dress, openPage } from '../shared/dom.js';
 import { showEnding } from '../shared/ending.js';
+import { showLikes } from '../shared/likes.js';
 import { ask } from '../shared/messages.js';
 import { plural, t } from '../shared/text.js';
 import { noteFor, wordsFor } from './words.js';
@@ -34,16 +35,18 @@ async function look() {
 
 /** @param {View} view */
 function show(view) {
-  const { payee, why, worth, until, act } = wordsFor(view);
+  const { payee, why, worth, thanks, until, act } = wordsFor(view);
   byId('view').dataset['kind'] = view.kind;
   byId('payee').textContent = payee;
   byId('why').textContent = why;
   byId('worth').textContent = worth;
+  byId('thanks').textContent = thanks;
   byId('until').textContent = until;
   byId('undo').hidden = !canUndo(view);
   offer(act, view);
   showCake(view);
   showEnding(byId('ending'), view.kind === 'promise' ? view.me : null);
+  showLikes(byId('likes'), view.likes);
   if (view.refusal && !view.refusal.seen) void ask('seen', { url: view.url });
 }
 

@@ -5,7 +5,7 @@ import { ordinal, plural, refusalWords, t } from '../shared/text.js';
 /**
  * @typedef {import('../shared/messages.js').View} View
  * @typedef {import('../shared/messages.js').Me} Me
- * @typedef {{payee: string, why: string, worth: string, until: string, act: 'connect' | 'again' | 'tell' | null}} Words
+ * @typedef {{payee: string, why: string, worth: string, thanks: string, until: string, act: 'connect' | 'again' | 'tell' | null}} Words
  */
 
 /**
@@ -19,6 +19,7 @@ export function wordsFor(view) {
     payee: kind === 'practice' ? t('practice_payee') : click?.owner?.name || siteOf(view),
     why: why(view),
     worth: worth(view),
+    thanks: (kind === 'counts' && click?.thanks) || '',
     until: undoable ? t('until', day(me.ends_at)) : '',
     act: act(view),
   };

@@ -17,6 +17,7 @@
  * @property {string} rule
  * @property {'counts' | 'promise'} state
  * @property {number} [place]  the reader's own among those who promised this site a share; 0 below three of them
+ * @property {string | null} [thanks]  what the owner says to who flattrs them
  * @property {boolean} [shared]  a platform's host: the address does not say whose page it is
  *
  * @typedef {'keep' | 'repeat' | 'charity'} Ending  what becomes of a month that pays nobody
@@ -50,6 +51,7 @@
  * @property {string} server
  * @property {Wedge[]} wedges  the people on this month's list, in the order in which they joined it
  * @property {boolean} elsewhere  a link was flattred: this is not the page in the tab
+ * @property {Like[]} likes  that wait for the reader's word
  *
  * @typedef {{name: string, mine: boolean}} Wedge
  *
@@ -67,6 +69,7 @@
  * @property {Queue} queue
  * @property {boolean} connected
  * @property {string} server
+ * @property {Like[]} likes  that wait, and that were counted
  *
  * @typedef {object} Pairing
  * @property {'open' | 'expired' | 'connected' | 'unreachable'} state
@@ -82,6 +85,26 @@
  * @property {Waiting[]} waiting
  * @property {Queue} queue
  * @property {boolean} practised
+ * @property {Switch[]} networks
+ * @property {boolean} at_once  likes do not wait for the reader's word
+ *
+ * @typedef {import('../networks/index.js').Act} Act
+ * @typedef {import('../networks/index.js').Work} Work
+ * @typedef {{act: Act, work: Work, page: Work}} Liked
+ *
+ * One page that was liked somewhere, however often.
+ * @typedef {object} Like
+ * @property {Work} page  what is sent for it
+ * @property {string} network  whose name is shown: that of a Mastodon server is its host
+ * @property {{act: Act, work: Work, at: number}[]} sources  oldest first
+ * @property {string | null} counted  when: `clicked_at` of the press that it became; null: it waits
+ *
+ * @typedef {object} Switch  of a network, or of one server of it
+ * @property {string} host
+ * @property {string} name
+ * @property {string} id
+ * @property {boolean} on
+ * @property {number | null} silent_since  (ms) nothing is recognised there any more
  *
  * @typedef {object} Messages
  * @property {(ask: {tabId: number}) => Promise<View | null>} press  null: not flattrable, My month says why
@@ -99,7 +122,20 @@
  * @property {(ask: {server: string}) => Promise<boolean>} moveTo  false: not an address we talk to
  * @property {() => Promise<void>} disconnect
  * @property {(ask: {dark: boolean}) => Promise<void>} wear  which icons can be seen on this browser
+ * @property {(ask: {host: string, on: boolean}) => Promise<void>} notice  likes there; the browser has been asked before
+ * @property {(ask: {at_once: boolean}) => Promise<void>} countAtOnce
+ * @property {(ask: {urls: string[]}) => Promise<void>} countLikes  by their pages
+ * @property {(ask: {urls: string[]}) => Promise<void>} uncountLikes  take back, and let them wait again
+ * @property {(ask: {urls: string[]}) => Promise<void>} clearLikes
+ * @property {(ask: {likes: Like[]}) => Promise<void>} restoreLikes  as they were before they were cleared
+ * @property {(ask: Liked, sender: Sender) => Promise<boolean>} liked  false: nobody wants to know there
+ * @property {(ask: Liked, sender: Sender) => Promise<boolean>} unliked
+ * @property {(ask: {any: boolean}, sender: Sender) => Promise<boolean>} recognised  on a page with like buttons
+ * @typedef {chrome.runtime.MessageSender} Sender
  */
+
+/** What scripts in pages may say. They may say nothing else, and our own pages never say these. */
+const FROM_NETWORKS = new Set(['liked', 'unliked', 'recognised']);
 
 /**
  * @template {keyof Messages} K
@@ -115,12 +151,13 @@ export async function ask(type, body) {
 
 /** @param {Messages} handlers */
 export function answerWith(handlers) {
-  chrome.runtime.onMessage.addListener((message, _sender, respond) => {
-    const handler = /** @type {((body: unknown) => Promise<unknown>) | undefined} */ (
+  chrome.runtime.onMessage.addListener((message, sender, respond) => {
+    const isOurs = Boolean(sender.url?.startsWith(chrome.runtime.getURL('/')));
+    const handler = /** @type {((body: unknown, sender: Sender) => Promise<unknown>) | undefined} */ (
       Object.hasOwn(handlers, message.type) ? handlers[/** @type {keyof Messages} */ (message.type)] : undefined
     );
-    if (!handler) return false;
-    handler(message.body).then(
+    if (!handler || isOurs === FROM_NETWORKS.has(message.type)) return false;
+    handler(message.body, sender).then(
       (value) => respond({ value: value ?? null }),
       (error) => respond({ error: String(error) }),
     );

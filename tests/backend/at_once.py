@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
+from time import sleep
 
 
 def at_once(*acts):
@@ -19,12 +20,23 @@ def at_once(*acts):
         return list(pool.map(run, acts))
 
 
-def must_wait(act, until):
+def must_wait(act, until, engine):
     """Start *act*, see that it waits for what only *until* brings about, and then what it returned."""
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(act)
-        went_ahead = wait([waiting], timeout=0.3).done
+        if engine.dialect.name == "sqlite":  # which cannot be asked who waits; whoever writes does, for all others
+            wait([waiting], timeout=0.3)
+        else:
+            while not (waiting.done() or _somebody_waits(engine)):
+                sleep(0.01)
+        went_ahead = waiting.done()
         until()
         result = waiting.result(timeout=20)
     assert not went_ahead, f"it went ahead: {result}"
     return result
+
+
+def _somebody_waits(engine):
+    with engine.connect() as connection:
+        here = "datname = current_database() AND wait_event_type = 'Lock'"
+        return connection.exec_driver_sql(f"SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE {here})").scalar()

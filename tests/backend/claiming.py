@@ -118,7 +118,7 @@ class Worker:
 
     def __init__(self, town, monkeypatch):
         self.town, self.sent = town, []
-        monkeypatch.setattr(mail, "send", lambda _config, to, subject, _text: self.sent.append((to, subject)))
+        monkeypatch.setattr(mail, "send", lambda _config, to, subject, *_: self.sent.append((to, subject)))
         config = SimpleNamespace(base_url=WORLD.base_url, dev=False, secret_key=WORLD.secret, now=lambda: town.now)
         self.handlers = cli.job_handlers(config, town.sessions)
 

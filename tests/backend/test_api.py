@@ -106,6 +106,7 @@ def test_a_press_on_a_claimed_site_counts_and_says_for_whom(ann, town):
         "rule": "claimed",
         "state": "counts",
         "promised_in": None,
+        "thanks": None,
     }
 
 
@@ -338,6 +339,7 @@ def test_a_page_says_who_would_be_paid_and_why(ann, town):
         "clicked": False,
         "promises": 0,
         "place": 0,
+        "thanks": None,
     }
     ann.press("https://bea.example.org/post")
     assert ann.get("/pages?url=https://bea.example.org/post").json["clicked"] is True

@@ -4,6 +4,7 @@ import base64
 import hashlib
 
 import pytest
+import sqlalchemy as sa
 
 from backend import jobs, users
 from backend.cli import job_handlers
@@ -56,6 +57,15 @@ def test_a_browser_is_connected_by_typing_its_code(app, client, person):
 
     assert Device(app, token.json["token"]).get("/me").json["email"] == "ann@example.org"
     assert "Firefox on Linux" in person.visit("/devices").text
+
+
+def test_nothing_about_a_browser_is_mailed_to_somebody_who_has_left(client, person, pairing, town, session):
+    type_code(person, pairing, pairing["code"])
+    assert fetch_token(client, pairing).status_code == 200
+    town.leave("Ann")
+
+    waiting = session.scalars(sa.select(jobs.Job).where(jobs.Job.kind == "mail"))
+    assert [job.payload["subject"] for job in waiting] == ["You have left Flattr"]
 
 
 def test_a_token_is_fetched_once(client, person, pairing):

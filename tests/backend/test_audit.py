@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend import audit, ledger
-from backend.audit import AuditFailed, account_name
+from backend.audit import AuditFailed, account_name, months
 
 
 @pytest.fixture
@@ -79,7 +79,8 @@ def test_a_record_that_was_changed_afterwards_is_found(settled, statement, said)
 def test_a_deposit_without_its_money_is_found(settled):
     tamper(
         settled,
-        "INSERT INTO deposits (user_id, reference, amount_micros, at) VALUES (:ann, 'bank 9', 5, '2026-11-02')",
+        "INSERT INTO deposits (user_id, reference, amount_micros, at, source) "
+        "VALUES (:ann, 'bank 9', 5, '2026-11-02', 'operator')",
         ann=settled.people["Ann"].id,
     )
     assert [said.partition(" has")[2] for said in settled.problems()] == [" no transfer of its amount."]
@@ -110,14 +111,14 @@ def test_accounts_have_names_for_people():
 
 
 def test_a_sample_looks_at_some_users_and_a_full_audit_at_all(settled, monkeypatch):
-    monkeypatch.setattr(audit, "SAMPLE", 1)
-    monkeypatch.setattr(audit, "RANGE", 2)
+    monkeypatch.setattr(months, "SAMPLE", 1)
+    monkeypatch.setattr(months, "RANGE", 2)
     with settled.sessions() as session:
         most = session.scalar(sa.text("SELECT MAX(id) FROM users"))
-        places = {tuple(audit._ranges(session, full=False)) for _ in range(200)}
-        whole = list(audit._ranges(session, full=True))
+        places = {tuple(months._ranges(session, full=False)) for _ in range(200)}
+        whole = list(months._ranges(session, full=True))
     assert most > 1
-    assert places == {((place, place),) for place in range(most)}
+    assert places == {((place, place),) for place in range(1, most + 1)}
     assert [place for first, last in whole for place in range(first, last + 1)][: most + 1] == list(range(most + 1))
 
     tamper(settled, "UPDATE shares SET owners = 2, share_micros = 2500000")

@@ -402,7 +402,7 @@ def test_a_site_proved_by_many_at_once_has_one_owner_or_is_contested(sessions, p
         assert sorted(kept) == [("contested", False), ("contested", False), ("contested", True)]
 
 
-def test_a_proof_that_comes_while_another_is_written_down_waits_and_finds_it(sessions):
+def test_a_proof_that_comes_while_another_is_written_down_waits_and_finds_it(sessions, engine):
     with sessions.begin() as session:
         sites.ensure(session, SITE)
         bea, carl = (proof_of(users.add(session, f"{name}@example.org", now=NOW)) for name in ("bea", "carl"))
@@ -416,7 +416,7 @@ def test_a_proof_that_comes_while_another_is_written_down_waits_and_finds_it(ses
 
     with sessions() as first:
         assert prove(first, bea) == "proved"
-        assert must_wait(prove_later, first.commit) == "contested"
+        assert must_wait(prove_later, first.commit, engine) == "contested"
 
 
 # No means no ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +14,12 @@ from pathlib import Path
 import click
 import pytest
 
-from backend import access, cli, jobs, users
+from backend import access, card_payments, cli, jobs, ledger, sites, statements, users
+from backend.cards.stripe import Stripe
 from backend.db import exclusive
+from tests.backend.bank import Bank
 from tests.backend.browser import Visitor, mails
+from tests.backend.card_provider import SECRET, open_provider
 
 ROOT = Path(__file__).parents[2]
 
@@ -256,6 +258,98 @@ def test_a_deposit_is_booked_once_and_another_amount_is_refused(flattr, town):
     assert town.balances() == {"bank": "-20.00", "Ann wallet": "20.00"}
 
 
+@pytest.fixture
+def bank_file(town, tmp_path):
+    """A statement: 20.00 for Ann, 3.00 for who knows whom, a fee of 1.00."""
+    bank = Bank(opening_micros=0)
+    bank.credit("2026-10-02", "20.00", town.person("Ann").deposit_reference)
+    bank.credit("2026-10-02", "3.00", "for [b]Ann", name="Zoë")
+    bank.debit("2026-10-02", "1.00", "fee")
+    file = tmp_path / "statement.xml"
+    file.write_bytes(bank.statement("2026-10-02", "2026-10-02"))
+    return file
+
+
+@pytest.mark.parametrize("options", ["-c role=pg_monitor", "-c default_transaction_read_only=on"])
+def test_a_database_that_refuses_is_one_line_and_no_failed_check(flattr, town, config, monkeypatch, options):
+    town.person("Ann")
+    if config.database_url.startswith("sqlite"):
+        town.sessions.kw["bind"].dispose()
+        Path(config.database_url.removeprefix("sqlite:///")).write_bytes(b"no database at all, but a file " * 50)
+    else:
+        monkeypatch.setenv("PGOPTIONS", options)
+    said = refused(flattr("deposits", "add", "ann@example.org", "5.00", "--reference", "R"))
+    assert any(why in said for why in ("permission denied", "read-only transaction", "not a database"))
+
+
+def test_what_the_bank_took_back_is_booked_once(flattr, town, tmp_path):
+    town.person("Ann")
+    bank, file = Bank(), tmp_path / "statement.xml"
+    bank.credit("2026-10-02", "5.00", town.people["Ann"].deposit_reference)
+    bank.debit("2026-10-03", "5.00", reversal=True)
+    file.write_bytes(bank.statement())
+    flattr("deposits", "import", str(file))
+
+    (waiting,) = flattr("deposits", "reversals", "--json").json["entries"]
+    assert "1 taken back" in flattr("deposits", "reversals").out
+    reverse = ("deposits", "reverse", str(waiting["id"]))
+    assert "no user" in refused(flattr(*reverse, "who@example.org"))
+    assert "Nobody" in refused(flattr(*reverse, "who"))
+    assert flattr(*reverse, "ann@example.org").out == "Taken back: 5.00 € of the wallet.\n".replace(" €", "\u00a0€")
+    again = flattr(*reverse, town.people["Ann"].deposit_reference, "--json").json
+    assert (again["state"], again["wallet_micros"], again["reserve_micros"]) == ("already", 5_000_000, 0)
+    assert flattr("deposits", "reversals").out == "Nothing was taken back.\n"
+
+
+def test_a_bank_statement_is_imported_once_and_the_operator_does_the_rest(flattr, town, bank_file):
+    first, again = (flattr("deposits", "import", str(bank_file), "--json") for _ in range(2))
+    counts = ("imported", "already", "unmatched", "ignored")
+    assert [first.json[name] for name in counts] == [1, 0, 1, 1]
+    assert [again.json[name] for name in counts] == [0, 3, 0, 0]
+    assert (first.code, first.json["warnings"]) == (0, [])
+    assert again.json["entries"] == []
+    waiting = first.json["entries"][0]
+    assert {name: waiting[name] for name in ("booked_on", "amount_micros", "reason", "payer_name")} == {
+        "booked_on": "2026-10-02",
+        "amount_micros": 3_000_000,
+        "reason": "no_reference",
+        "payer_name": "Zoë",
+    }
+    assert flattr("deposits", "unmatched", "--json").json == {"entries": [waiting]}
+    shown = flattr("deposits", "unmatched").out
+    assert all(text in shown for text in ("1 unmatched", "Zoë", "[b]Ann", "no reference"))
+    assert "3 already known, 0 unmatched" in flattr("deposits", "import", str(bank_file)).out
+
+    town.person("Bea")
+    assign = ("deposits", "assign", str(waiting["id"]))
+    assert [flattr(*assign, "ann@example.org", "--json").json["state"] for _ in range(2)] == ["assigned", "already"]
+    assert "does not wait" in refused(flattr(*assign, "bea@example.org"))
+    assert "does not wait" in refused(flattr("deposits", "release", str(waiting["id"])))
+    assert "no user" in refused(flattr(*assign, "who@example.org"))
+    assert "No bank statement" in refused(flattr("deposits", "assign", "999", "ann@example.org"))
+    assert flattr("deposits", "unmatched").out == "Nothing waits for its reader.\n"
+    assert town.balances() == {"bank": "-23.00", "Ann wallet": "23.00"}
+    assert flattr("audit").code == 0
+
+
+def test_what_is_sent_back_leaves_the_books(flattr, town, bank_file):
+    waiting = flattr("deposits", "import", str(bank_file), "--json").json["entries"][0]
+    release = ("deposits", "release", str(waiting["id"]))
+    assert flattr(*release).out == "3.00\N{NO-BREAK SPACE}€ of Zoë NL91ABNA0417164300 is off the books.\n"
+    assert flattr(*release, "--json").json["state"] == "already"
+    assert town.balances() == {"bank": "-20.00", "Ann wallet": "20.00"}
+
+
+def test_a_file_that_is_no_statement_of_ours_is_refused_in_one_line(flattr, bank_file, monkeypatch, tmp_path):
+    monkeypatch.setenv("FLATTR_BANK_IBAN", "DE89 3704 0044 0532 0130 00")
+    assert "not of DE89370400440532013000" in refused(flattr("deposits", "import", str(bank_file)), 2)
+    monkeypatch.delenv("FLATTR_BANK_IBAN")
+    monkeypatch.setenv("FLATTR_CURRENCY", "GBP")
+    assert "is in EUR, not GBP" in refused(flattr("deposits", "import", str(bank_file)), 2)
+    assert refused(flattr("deposits", "import", str(tmp_path / "none.xml")), 2)
+    assert refused(flattr("deposits", "import", str(tmp_path)), 2)
+
+
 # Claims ---------------------------------------------------------------------------------------------------------------
 
 
@@ -414,13 +508,11 @@ def test_a_stream_has_one_line_for_each_also_for_bad_ones(flattr):
     assert (answers[-2]["rule"], answers[-2]["ids"]) == ("promise_host", [])
 
 
-def test_a_stream_of_two_thousand_lines_is_quick(flattr):
+def test_a_stream_of_two_thousand_lines_is_answered_line_by_line(flattr):
     line = '{"url": "https://site%d.example.org/page?id=%d", "html": "<head><meta name=flattr:id content=x></head>"}\n'
-    began = time.monotonic()
-
     ended = flattr("explain", "-", stdin="".join(line % (number, number) for number in range(2000)).encode())
-    assert len(ended.out.splitlines()) == 2000
-    assert time.monotonic() - began < 15
+    answers = [json.loads(answer) for answer in ended.out.splitlines()]
+    assert [answer["site"] for answer in answers] == [f"site{number}.example.org" for number in range(2000)]
 
 
 def test_explaining_changes_nothing(flattr, session):
@@ -428,7 +520,7 @@ def test_explaining_changes_nothing(flattr, session):
     flattr("explain", "-", stdin=b'{"url": "https://new.example.org/"}\n')
 
     assert session.query(jobs.Job).count() == 0
-    assert session.query(cli.sites.Site).count() == 0
+    assert session.query(sites.Site).count() == 0
 
 
 # Months ---------------------------------------------------------------------------------------------------------------
@@ -552,9 +644,9 @@ def test_a_statement_runs_nothing_in_a_spreadsheet(flattr, october):
 
 def test_cells_that_look_like_formulas_are_text():
     for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"):
-        assert cli._cell(text) == "'" + text
+        assert statements.text_cell(text) == "'" + text
     for text in ("Ann", "https://a.example.org/", "1", ""):
-        assert cli._cell(text) == text
+        assert statements.text_cell(text) == text
 
 
 def test_an_audit_names_the_account_that_does_not_add_up(flattr, october, engine):
@@ -577,3 +669,39 @@ def test_tokens_made_by_operators_are_listed_like_browsers(flattr, sessions):
 
     with sessions() as session:
         assert [d.name for d in access.devices(session, users.by_email(session, "ann@example.org"))] == ["Command line"]
+
+
+# Cards ----------------------------------------------------------------------------------------------------------------
+
+
+def test_operators_bring_the_books_to_what_the_card_provider_says(flattr, town, sessions, monkeypatch):
+    ann = town.person("Ann")
+    with open_provider() as there:
+        settings = {"KEY": "sk_test_key", "WEBHOOK_SECRET": SECRET, "API": there.url}
+        for name, value in settings.items():
+            monkeypatch.setenv(f"FLATTR_STRIPE_{name}", value)
+        with sessions.begin() as session:
+            payment = card_payments.begin(session, ann, 20_000_000, now=town.now)
+        checkout = Stripe("sk_test_key", SECRET, there.url).checkout(payment.key, 20_000_000, "EUR", "http://back")
+        with sessions.begin() as session:
+            card_payments.keep_checkout(session, payment.key, checkout.id)
+        there.pay(checkout.id)
+        for changed in (1, 0):
+            ended = flattr("cards", "sync", "--json")
+            assert (ended.code, json.loads(ended.out)) == (0, {"checked": 1, "changed": changed, "failed": 0})
+        there.broken = "429"
+        ended = flattr("cards", "sync", "--json")
+        assert (ended.code, json.loads(ended.out)) == (1, {"checked": 0, "changed": 0, "failed": 1})
+    with sessions() as session:
+        assert ledger.balance(session, ledger.wallet(ann.id)) == 20_000_000
+
+
+def test_what_the_provider_pays_out_is_booked_once(flattr):
+    for state in ("booked", "already"):
+        ended = flattr("cards", "paid-out", "90", "--fee", "1.5", "--reference", "po_1", "--json")
+        assert json.loads(ended.out)["state"] == state
+    assert flattr("cards", "paid-out", "91", "--fee", "1.5", "--reference", "po_1").code == 3
+    assert flattr("cards", "paid-out", "90", "--fee", "2", "--reference", "po_1").code == 3
+    assert flattr("cards", "paid-out", "0", "--reference", "po_2").code == 2
+    assert flattr("cards", "paid-out", "1", "--reference", " ").code == 2
+    assert (flattr("cards", "sync").code, flattr("audit").code) == (0, 0)

@@ -379,24 +379,24 @@ def test_a_click_that_comes_while_its_month_is_closing_belongs_to_the_next(town,
     town.undo("Ann", shown.page_id, "2026-11")
 
 
-def test_a_settlement_waits_for_a_click_that_is_being_accepted(town, ann):
+def test_a_settlement_waits_for_a_click_that_is_being_accepted(town, ann, engine):
     town.person("Bea")
     town.claim("Bea", "bea.example.org")
     town.press("Ann", "dora.example.org/")
     with town.sessions() as session:
         clicks.record(session, ann, PageFacts("https://bea.example.org/"), now=LATE)
         result = must_wait(
-            lambda: settlement.settle(town.sessions, "2026-10", TERMS, WORLD, now=MIDNIGHT), session.commit
+            lambda: settlement.settle(town.sessions, "2026-10", TERMS, WORLD, now=MIDNIGHT), session.commit, engine
         )
     assert (result.clicks, result.promises, result.charged_micros) == (1, 1, 5_000_000)
 
 
-def test_a_click_waits_for_the_month_that_is_being_closed_and_then_belongs_to_the_next(town, ann):
+def test_a_click_waits_for_the_month_that_is_being_closed_and_then_belongs_to_the_next(town, ann, engine):
     town.press("Ann", "dora.example.org/")
     town.now = LATE
     with town.sessions() as session:
         steps.close(session, "2026-10", asdict(TERMS), now=MIDNIGHT)
-        shown, is_new = must_wait(lambda: town.press("Ann", "bea.example.org/"), session.commit)
+        shown, is_new = must_wait(lambda: town.press("Ann", "bea.example.org/"), session.commit, engine)
     assert (shown.period, is_new) == ("2026-11", True)
 
 

@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backend.clicks import Period, new_period
 from backend.errors import AnotherRun
 from backend.limits import Rate
 from tests.backend.at_once import at_once
+from tests.backend.serving import until
 
 NOON = datetime(2026, 10, 5, 12, tzinfo=UTC)
 HOLD = """
@@ -125,6 +127,38 @@ def test_a_session_that_will_write_is_the_only_writer_before_it_has_read_anythin
             impatient.execute("BEGIN IMMEDIATE")
         impatient.close()
     engine.dispose()
+
+
+def test_who_waits_longest_writes_next(sqlite_file):
+    """And not who has just written and is quicker."""
+    engine = db.make_engine(f"sqlite:///{sqlite_file}")
+    sessions, order = db.session_maker(engine), []
+    line = db._Connection.lines.setdefault(str(sqlite_file), db._Line())
+
+    def write(name):
+        with sessions.begin() as session:
+            session.scalar(sa.select(sa.func.count()).select_from(users.User))
+            order.append(name)
+
+    with ThreadPoolExecutor(3) as others, sessions() as session:
+        for turn in range(3):
+            session.scalar(sa.select(sa.func.count()).select_from(users.User))
+            order.append("quick")
+            if turn == 0:
+                for place, name in enumerate(("first", "second", "third"), start=1):
+                    others.submit(write, name)
+                    until(lambda place=place: len(line._waiting) == place)
+            session.commit()
+    engine.dispose()
+    assert order == ["quick", "first", "second", "third", "quick", "quick"]
+
+
+def test_a_turn_that_does_not_come_is_given_up_and_the_next_gets_it():
+    line = db._Line()
+    assert line.enter(0)
+    assert not line.enter(0.01)
+    line.leave()
+    assert line.enter(0)
 
 
 def test_readers_do_not_wait_for_the_writer(sqlite_file):

@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backend.fetch import is_public
+from tests.rows import each
 
 # The special-purpose blocks of both IANA registries that are nobody's public host, and what the registries leave out.
 PRIVATE = """
@@ -72,7 +73,7 @@ def test_no_edge_of_a_special_block_may_be_dialled(block):
     assert [str(address) for address in inside if is_public(str(address))] == []
 
 
-@pytest.mark.parametrize("address", sorted({str(a) for net in NETWORKS for a in edges(net)}))
+@each("address", sorted({str(a) for net in NETWORKS for a in edges(net)}))
 def test_at_the_edges_of_all_blocks_nothing_is_dialled_that_the_other_opinion_denies(address):
     ip = ipaddress.ip_address(address)
     if is_public(address):

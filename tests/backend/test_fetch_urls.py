@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backend import fetch
 from backend.fetch import FetchFailed, is_public
+from tests.rows import each
 
 PUBLIC = "93.184.215.14"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
@@ -270,7 +271,7 @@ def test_there_are_enough_hostile_addresses():
 # In a world where every name is private -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("url", EVERYTHING, ids=called)
+@each("url", EVERYTHING, called)
 def test_no_address_and_no_name_of_a_site_leads_to_anything_private(a_world, url):
     for private in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "64:ff9b::7f00:1"):
         world = a_world(private)
@@ -281,7 +282,7 @@ def test_no_address_and_no_name_of_a_site_leads_to_anything_private(a_world, url
     assert world.dialled == []
 
 
-@pytest.mark.parametrize("url", EVERYTHING, ids=called)
+@each("url", EVERYTHING, called)
 def test_dev_mode_opens_this_machine_under_its_own_names_and_nothing_else(a_world, monkeypatch, url):
     world = a_world("10.0.0.1", loopback_is_fine=True)
     rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
@@ -296,14 +297,14 @@ def test_dev_mode_opens_this_machine_under_its_own_names_and_nothing_else(a_worl
 # In a world where every name is public --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("url", REFUSED, ids=called)
+@each("url", REFUSED, called)
 def test_what_names_no_public_page_is_refused_before_anybody_is_asked(a_world, url):
     world = a_world(PUBLIC, answers=True)
     assert fetched(url) == "refused_address"
     assert (world.looked_up, world.dialled, world.requests) == ([], [], [])
 
 
-@pytest.mark.parametrize("url", SMUGGLED, ids=called)
+@each("url", SMUGGLED, called)
 def test_what_is_asked_is_the_host_that_browsers_see_at_the_address_it_has(a_world, url):
     world = a_world(PUBLIC, answers=True)
     answer = fetched(url)
@@ -324,7 +325,7 @@ def test_what_is_asked_is_the_host_that_browsers_see_at_the_address_it_has(a_wor
     assert lines[-2:] == ["", ""]
 
 
-@pytest.mark.parametrize("url", SMUGGLED, ids=called)
+@each("url", SMUGGLED, called)
 def test_a_front_page_is_asked_of_exactly_the_site_that_was_named(a_world, url):
     world = a_world(PUBLIC, answers=True)
     name = url.partition("://")[2].rstrip("/")

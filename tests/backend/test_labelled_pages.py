@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from backend import platforms, sites
 from backend.errors import NotFlattrable
 from backend.urls import canonical
+from tests.rows import each
 
 PAGES = [
     json.loads(line)
@@ -25,7 +24,7 @@ def answer(url):
     return "unsure" if platforms.is_shared(site) else site
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page["url"])
+@each("page", PAGES, lambda page: page["url"])
 def test_no_page_is_given_to_the_wrong_site(page):
     assert answer(page["url"]) in (page["site"], "unsure"), page["why"]
 

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 
 from backend import access, claims, clicks, jobs, users
 from backend.claims import Author, Claim
-from backend.clicks import Click, Promise
+from backend.clicks import Click, NotSettledYet, Promise
 from backend.db import Base
 from backend.jobs import Job
-from backend.leaving import TOMBSTONE, NotSettledYet
+from backend.leaving import TOMBSTONE
 from backend.ledger import Transfer
 from backend.sites import Page, Site
 from backend.users import Budget, User
@@ -334,6 +334,7 @@ def test_the_command_deletes_a_user_and_says_what_to_pay_back(town, flattr):
     assert json.loads(done.stdout) == {
         "public_id": ann.public_id,
         "reference": ann.deposit_reference,
+        "on_its_way_micros": 0,
         "paid_back_micros": 15_000_000,
         "rest_micros": 2,
         "currency": "EUR",

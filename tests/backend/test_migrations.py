@@ -2,12 +2,17 @@
 
 import re
 import sqlite3
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
-from backend import audit, cli, db, ledger
+from backend import audit, card_money, cli, db, ledger
+from backend.clicks import months
 from backend.db import Base
+from backend.deposits import imports, reversals
+from tests.backend.bank import OURS, Bank
 
 POSTGRESQL_CATALOG = {
     "columns": """
@@ -55,8 +60,8 @@ def in_order(sql):
 
 
 @pytest.fixture
-def created(engine, tmp_path, postgres):
-    """A database made from the models alone."""
+def fresh(engine, tmp_path, postgres):
+    """A database without a table."""
     if engine.dialect.name == "sqlite":
         fresh = db.make_engine(f"sqlite:///{tmp_path / 'created.db'}")
     else:
@@ -65,10 +70,16 @@ def created(engine, tmp_path, postgres):
             connection.exec_driver_sql("DROP DATABASE IF EXISTS created")
             connection.exec_driver_sql("CREATE DATABASE created")
         fresh = db.make_engine(url.format("created"))
-    with fresh.execution_options(flattr_writing=True).begin() as connection:
-        Base.metadata.create_all(connection)
     yield fresh
     fresh.dispose()
+
+
+@pytest.fixture
+def created(fresh):
+    """A database made from the models alone."""
+    with fresh.execution_options(flattr_writing=True).begin() as connection:
+        Base.metadata.create_all(connection)
+    return fresh
 
 
 def test_an_upgraded_database_is_the_one_that_the_models_describe(engine, created):
@@ -136,3 +147,75 @@ def test_an_upgrade_of_an_upgraded_database_does_nothing(engine):
     assert db.upgrade(engine) is False
     assert catalog(engine) == before
     assert db.is_current(engine)
+
+
+# With rows ------------------------------------------------------------------------------------------------------------
+
+
+def at_version(engine, revision):
+    """Bring a database to a version that is not the newest."""
+    config = db.migrations()
+    config.attributes["engine"] = engine
+    command.upgrade(config, revision)
+
+
+@pytest.fixture
+def october(town, tmp_path):
+    """A month of card money, bank entries and deposits: Ann gave 12.00 to Bea and Carl, half of it young card money."""
+    for owner in ("Bea", "Carl"):
+        town.person(owner)
+        town.claim(owner, f"{owner.lower()}.example.org")
+    town.person("Ann", budget="12.00")
+    bank = Bank()
+    bank.credit("2026-10-05", "6.00", town.people["Ann"].deposit_reference)
+    bank.credit("2026-10-05", "3.00", "who knows whose")
+    bank.debit("2026-10-06", "6.00", reversal=True)
+    bank.debit("2026-10-06", "1.00", "fee")
+    file = tmp_path / "statement.xml"
+    file.write_bytes(bank.statement())
+    imports.import_file(town.sessions, file, iban=OURS, currency="EUR", now=town.now)
+    town.on("2026-10-20")
+    town.card("Ann", "10.00")
+    for owner in ("bea", "carl"):
+        town.press("Ann", f"{owner}.example.org/")
+    town.on("2026-11-02")
+    town.settle(fee_bps=1000)
+    return town
+
+
+def test_0011_keeps_card_money_bank_entries_and_deposits_as_they_are(october, engine, fresh):
+    at_version(fresh, "0010")
+    tables = sa.MetaData()
+    tables.reflect(fresh, only=lambda name, _: not name.startswith(("alembic", "clicks_")))
+    before = {table.name: told(engine, table) for table in tables.sorted_tables}
+    owners = [october.people[name].id for name in ("Bea", "Carl")]
+    before["held"] = [(202610, owner, 3_000_000) for owner in owners]  # a row for each owner, whenever it is ripe
+    assert all(before[name] for name in ("deposits", "bank_entries", "card_payments", "transfers"))
+    with fresh.execution_options(flattr_writing=True).begin() as connection:
+        if fresh.dialect.name == "postgresql":
+            for statement in (*months.partition("2026-10"), "SELECT setval(seqrelid::regclass, 1000) FROM pg_sequence"):
+                connection.exec_driver_sql(statement)
+        for table in tables.sorted_tables:
+            if before[table.name]:
+                connection.execute(table.insert().values(before[table.name]))
+
+    db.upgrade(fresh)
+
+    assert {table.name: told(fresh, table) for table in tables.sorted_tables} == before
+    with db.session_maker(fresh)() as session:
+        assert audit.problems(session, full=True) == []
+        assert card_money.held(session, owners, now=at("2026-12-02T23:59")) == dict.fromkeys(owners, 2_700_000)
+        assert card_money.held(session, owners, now=at("2026-12-03T00:00")) == {}
+        [entry] = reversals.waiting(session)
+        reversals.reverse(session, entry.id, october.people["Ann"], now=october.now)
+        assert audit.problems(session, full=True) == []
+
+
+def told(engine, table):
+    """The rows of a table, as far as a version has columns for them, in the order of their keys."""
+    with engine.connect() as connection:
+        return list(map(tuple, connection.execute(sa.select(*table.columns).order_by(*table.primary_key))))
+
+
+def at(minute):
+    return datetime.fromisoformat(minute).replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backend import platforms, sites
 from backend.errors import NotFlattrable
 from backend.urls import canonical, host_of
+from tests.rows import each
 
 ROOT = Path(__file__).parents[2]
 DATA = json.loads((ROOT / "backend/data/platforms.json").read_text("utf-8"))
@@ -39,17 +40,18 @@ def site(url):
 # Platforms ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("url", "expected"), EXAMPLES)
-def test_the_examples_of_the_rules_hold(url, expected):
+@each("example", EXAMPLES)
+def test_the_examples_of_the_rules_hold(example):
+    url, expected = example
     assert site(url) == expected
 
 
-@pytest.mark.parametrize("name", sorted({name for _, name in EXAMPLES}))
+@each("name", sorted({name for _, name in EXAMPLES}))
 def test_a_site_is_an_address_of_its_own(name):
     assert site(f"https://{name}") == name
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules["host"])
+@each("rules", RULES, lambda rules: rules["host"])
 def test_every_shape_of_an_account_leads_to_a_site_that_leads_to_itself(rules):
     def filled(text):
         name = "alice.example" if "bsky.app" in text else "alice"
@@ -60,7 +62,7 @@ def test_every_shape_of_an_account_leads_to_a_site_that_leads_to_itself(rules):
         assert site(f"https://{filled(expected)}") == filled(expected)
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules["host"])
+@each("rules", RULES, lambda rules: rules["host"])
 def test_a_reserved_word_is_nobody(rules):
     for word in " ".join(rules.get("reserved", ())).split():
         for looks in rules["sites"]:
@@ -71,7 +73,7 @@ def test_a_reserved_word_is_nobody(rules):
                 assert platforms.is_shared(site(spelling)), spelling
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: rules["host"])
+@each("rules", RULES, lambda rules: rules["host"])
 def test_a_folded_host_is_the_platform(rules):
     for host in rules.get("fold", ()):
         assert site(f"https://{host.replace('*', 'any')}/") == rules["host"]
@@ -184,7 +186,7 @@ def test_no_host_is_in_two_lists():
 # Hosts ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("row", EXTRA, ids=lambda row: row["why"])
+@each("row", EXTRA, lambda row: row["why"])
 def test_www_ports_dots_and_foreign_letters(row):
     try:
         url = canonical(row["url"])
@@ -286,3 +288,21 @@ def explicitly_elsewhere(url, name):
     """Whether an address names somebody with a server that leads to this site."""
     named = re.search(r"@([A-Za-z0-9_.-]+)@([\w.-]+)", unquote(url))
     return bool(named) and site(f"https://{named[2]}/@{named[1]}") == name
+
+
+@pytest.mark.parametrize(
+    ("url", "site"),
+    [
+        ("https://github.com/Wilma/bread", "github.com/wilma"),
+        ("https://remote.example.org/@bob", "remote.example.org/@bob"),
+        ("https://social.example.org/@dora/104", "social.example.org/@dora"),
+        ("https://bsky.app/profile/dora.bsky.social/post/3two", "bsky.app/profile/dora.bsky.social"),
+        ("https://bsky.app/profile/did:plc:abc/post/3two", "bsky.app/profile/did:plc:abc"),
+        ("https://x.com/wilma/status/11", "x.com/wilma"),
+        ("https://www.youtube.com/@Wilma", "youtube.com/@wilma"),
+        ("https://www.youtube.com/channel/UCabcDEF_12345", "youtube.com/channel/UCabcDEF_12345"),
+        ("https://news.ycombinator.com/user?id=Asker", "news.ycombinator.com/user?id=Asker"),
+    ],
+)
+def test_what_is_sent_for_a_like_tells_whose_work_it_is(url, site):
+    assert sites.site_of(canonical(url)) == site

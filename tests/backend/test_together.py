@@ -1,13 +1,13 @@
 """What comes in together is done together, and answered one by one."""
 
+import asyncio
 import threading
 import time
+from itertools import chain
 
-import pytest
 from sqlalchemy.exc import DBAPIError
 
-from backend.api.together import LINGER, Together
-from tests.backend.at_once import at_once
+from backend.api.together import Together
 
 
 class Work:
@@ -26,42 +26,71 @@ class Work:
         return [2 * number for number in numbers]
 
 
+def ask(together, *numbers, one_by_one=False):
+    """The answers to these, asked at the same moment or one after the other; or what went wrong."""
+
+    async def asking():
+        if one_by_one:
+            return [await together(number) for number in numbers]
+        return await asyncio.gather(*map(together, numbers), return_exceptions=True)
+
+    return asyncio.run(asking())
+
+
 def test_everybody_gets_their_own_answer():
     together = Together(Work())
-    assert at_once(*[lambda n=n: together(n) for n in range(12)]) == [2 * n for n in range(12)]
+    assert ask(together, *range(12)) == [2 * n for n in range(12)]
 
 
 def test_who_comes_while_others_are_served_shares_the_next_transaction():
     work = Work()
     together = Together(work)
-    at_once(*[lambda n=n: together(n) for n in range(12)])
-    assert sum(map(len, work.batches)) == 12
-    assert len(work.batches) <= 4
+
+    async def coming():
+        asking = []
+        for number in range(12):
+            asking.append(asyncio.ensure_future(together(number)))
+            await asyncio.sleep(0.002)
+        await asyncio.gather(*asking)
+
+    asyncio.run(coming())
+    assert list(chain(*work.batches)) == list(range(12))
+    assert len(work.batches) <= 6
+
+
+def test_who_goes_away_hurts_nobody_else():
+    together = Together(Work())
+
+    async def leaving():
+        asking = [asyncio.ensure_future(together(number)) for number in range(3)]
+        await asyncio.sleep(0.005)
+        asking[1].cancel()
+        return await asyncio.gather(*asking, together(4), return_exceptions=True)
+
+    answers = asyncio.run(leaving())
+    assert isinstance(answers.pop(1), asyncio.CancelledError)
+    assert answers == [0, 4, 8]
 
 
 def test_one_that_the_database_does_not_take_hurts_nobody_else():
     together = Together(Work())
-    answers = at_once(*[lambda n=n: together(n) for n in range(10, 16)])
+    answers = ask(together, *range(10, 16))
     assert isinstance(answers[3], DBAPIError)
     assert [answer for answer in answers if isinstance(answer, int)] == [20, 22, 24, 28, 30]
 
 
 def test_a_bug_is_told_to_all_whom_it_met_and_ends_nothing():
     together = Together(Work())
-    with pytest.raises(ZeroDivisionError):
-        together(99)
-    assert together(1) == 2
+    assert [type(answer) for answer in ask(together, 99, 1)] == [ZeroDivisionError] * 2
+    assert ask(together, 1) == [2]
 
 
 def test_a_server_at_rest_waits_for_nobody(monkeypatch):
     work = Work()
     together = Together(work)
-    waits = []
-    monkeypatch.setattr("backend.api.together.time.sleep", waits.append)
-    for number in range(12):
-        together(number)
+    monkeypatch.setattr("backend.api.together.asyncio.sleep", None)  # nobody may be waited for
+    assert ask(together, *range(12), one_by_one=True) == [2 * n for n in range(12)]
     assert [len(batch) for batch in work.batches] == [1] * 12
-    assert all(seconds > LINGER for seconds in waits), "only the work itself took its time"
 
 
 def test_nothing_is_answered_before_it_is_done():
@@ -72,5 +101,5 @@ def test_nothing_is_answered_before_it_is_done():
         done.set()
         return numbers
 
-    Together(work)(1)
+    assert ask(Together(work), 1) == [1]
     assert done.is_set()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from backend import demo
 from backend.errors import PeriodEnded
 from backend.settlement import EarlierOpen, NotOver
 from tests.backend.town import amount
@@ -60,7 +61,7 @@ def test_a_page_shows_its_amount_to_its_owner_from_three_readers_on(town):
     for reader in ("Ann", "Carl", "Dora"):
         town.person(reader, budget="5.00", wallet="5.00")
         town.press(reader, "bea.example.org/loved")
-    town.press("Ann", "bea.example.org/liked")
+        town.press(reader, f"bea.example.org/only-by-{reader.lower()}")
 
     town.on("2026-11-01")
     town.settle()
@@ -68,8 +69,8 @@ def test_a_page_shows_its_amount_to_its_owner_from_three_readers_on(town):
     received = town.statement("Bea", "2026-10").received
     assert (received.received_micros, received.readers) == (15_000_000, 3)
     assert [(line.url, line.readers, line.gross_micros) for line in received.lines] == [
-        ("https://bea.example.org/liked", 1, None),
-        ("https://bea.example.org/loved", 3, 12_500_000),
+        ("https://bea.example.org/loved", 3, 7_500_000),
+        *((f"https://bea.example.org/only-by-{reader}", 1, None) for reader in ("ann", "carl", "dora")),
     ]
 
 
@@ -320,3 +321,17 @@ def test_amounts_are_written_as_people_write_them():
         "1.666666",
         "-5.00",
     ]
+
+
+def test_the_demo_tells_of_the_bank_both_ways_and_its_books_add_up(capsys):
+    with pytest.raises(SystemExit) as ended:
+        demo.demo(["month"], standalone_mode=False)
+    told = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    for said in (
+        "3 transfers name their readers, 0 wait for theirs",
+        "2 owners have 5.00 € or more, 18.50 € together",
+        "transit of Emil │ 9.50 €",
+        "The audit finds nothing",
+    ):
+        assert said in told

@@ -1,11 +1,15 @@
 """People who read, write and settle, so that tests read like accounts. Only the web outside is pretended."""
 
+import itertools
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import sqlalchemy as sa
 
 from backend import (
     audit,
+    card_payments,
+    cards,
     checks,
     claims,
     clicks,
@@ -28,6 +32,7 @@ from backend.users import User
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 WORLD = World("https://flattr.example", dev=False)
+_numbers = itertools.count(1)
 TERMS = settlement.Terms("EUR", 0)
 
 
@@ -73,6 +78,17 @@ class Town:
         reference = reference or f"{name} {amount} {self.now.isoformat()}"
         with self.sessions.begin() as session:
             return deposits.add(session, self.people[name], parse_amount(amount), reference, now=self.now)
+
+    def card(self, name, amount):
+        """A reader pays by card; what the provider says is booked."""
+        number = next(_numbers)
+        said = cards.Payment(f"k{number}", f"pi_{number}", "paid", parse_amount(amount), "EUR")
+        with self.sessions.begin() as session:
+            payment = card_payments.begin(session, self.people[name], parse_amount(amount), now=self.now)
+            payment.key, payment.checkout_id = said.key, f"cs_{number}"
+        provider = SimpleNamespace(payment=lambda checkout: said)
+        card_payments.reconcile(self.sessions, provider, payment.id, "EUR", now=self.now)
+        return payment
 
     def budget(self, name, amount):
         """A reader changes the budget."""

@@ -17,7 +17,7 @@ from backend.claims import ids_in_head
 from backend.errors import NotFlattrable
 from backend.sites import site_of
 from backend.urls import canonical
-from tests.bench import popup, settling
+from tests.bench import pages, popup, settling
 from tests.bench.rows import row
 
 DATA = Path(__file__).parents[1] / "data"
@@ -113,6 +113,7 @@ ROWS = (
     tags_per_second,
     explain_10k_lines_s,
     *settling.ROWS,
+    *pages.ROWS,
     popup.popup_first_paint_ms,
 )
 

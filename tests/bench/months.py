@@ -18,8 +18,8 @@ INSERT INTO users (id, public_id, email, name, is_operator, created_at)
 SELECT n, {id}, 'user' || n || '@example.org', 'user' || n, {no}, {made} FROM ({numbers}) x;
 INSERT INTO accounts (id, kind, user_id, balance_micros)
 SELECT n * 8 + 4, 4, n, 20000000 FROM ({numbers}) x WHERE n <= {readers} UNION ALL SELECT 0, 0, 0, {paid_in};
-INSERT INTO deposits (id, user_id, reference, amount_micros, at)
-SELECT n, n, 'bank ' || n, 20000000, {made} FROM ({numbers}) x WHERE n <= {readers};
+INSERT INTO deposits (id, user_id, reference, amount_micros, at, source)
+SELECT n, n, 'bank ' || n, 20000000, {made}, 'operator' FROM ({numbers}) x WHERE n <= {readers};
 INSERT INTO transfers (code, about, account_id, debit_account_id, credit_account_id, amount_micros, at)
 SELECT 'deposit', CAST(n AS VARCHAR(20)), n * 8 + 4, 0, n * 8 + 4, 20000000, {made}
 FROM ({numbers}) x WHERE n <= {readers};

@@ -114,10 +114,10 @@ class Watch(threading.Thread):
     def run(self):
         me = psutil.Process()
         while not self.over.wait(0.02):
-            for child in me.children():
+            for child in me.children(recursive=True):
                 try:
                     size = child.memory_info().rss / 2**20
-                    if "spawn_main" in " ".join(child.cmdline()):
+                    if "forkserver" in " ".join(child.cmdline()):
                         self.least.setdefault(child.pid, size)
                         self.most = max(self.most, size)
                 except psutil.NoSuchProcess:

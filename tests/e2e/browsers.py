@@ -44,10 +44,10 @@ class Browser:
     driver: webdriver.Remote
     origin: str
 
-    def __init__(self, profile=None, *, headless=True, hosts=(), dark=False, extension=EXTENSION):
+    def __init__(self, profile=None, *, headless=True, hosts=(), dark=False, extension=EXTENSION, proxy=None):
         is_new = not (profile and pathlib.Path(profile).exists())
         try:
-            self._start(profile, headless, hosts, dark, extension)
+            self._start(profile, headless, hosts, dark, extension, proxy)
             if is_new:
                 self._close_welcome()
         except BaseException:
@@ -74,8 +74,9 @@ class Browser:
         self.driver.switch_to.window(first)
 
     def start_over(self):
-        """As if just installed, without starting the browser anew: nothing stored, one tab."""
+        """As if just installed, without starting the browser anew: nothing stored, no cookie, one tab."""
         self.close_popup()
+        self.forget_cookies()
         self.driver.switch_to.new_window("tab")
         kept = self.driver.current_window_handle
         for handle in self.driver.window_handles:
@@ -135,6 +136,9 @@ class Browser:
         """Stop the service worker or event page, as the browser does to one that idles."""
         raise NotImplementedError
 
+    def forget_cookies(self):
+        raise NotImplementedError
+
     def choose_for_link(self, selector: str):
         """Right click a link of the page and choose "Flattr this link", as a reader does."""
         raise NotImplementedError
@@ -174,6 +178,10 @@ class Browser:
         """In how many places in the page in front the extension has ever run a script."""
         raise NotImplementedError
 
+    def agree(self):
+        """Press *Allow* in the browser's own question, once it is there; on a screen only, in Chromium."""
+        raise NotImplementedError
+
     def paste_into(self, selector: str):
         """What the reader finds on the clipboard, pasted into a field of the page."""
         field = self.driver.find_element(By.CSS_SELECTOR, selector)
@@ -185,7 +193,7 @@ class Browser:
         """What the popup says now, see `popup_shows`."""
         return self.popup(SAID)
 
-    def popup_shows(self, kind: str, timeout=8.0):
+    def popup_shows(self, kind: str):
         """Wait until the popup is in this state, then what it says: `payee`, `why`, `worth`, `until`, `buttons`."""
 
         def shown():
@@ -194,7 +202,7 @@ class Browser:
                 raise LookupError(said)
             return said
 
-        return wait_for(shown, f"the popup to show {kind!r}", timeout)
+        return wait_for(shown, f"the popup to show {kind!r}")
 
     def tabs_showing(self, part):
         """Addresses of open tabs that contain *part*."""
@@ -291,7 +299,7 @@ class DevTools:
 class Chromium(Browser):
     name = "chromium"
 
-    def _start(self, profile, headless, hosts, dark, extension):
+    def _start(self, profile, headless, hosts, dark, extension, proxy):
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser") or ""
         options.add_argument("--window-size=1200,760")
@@ -308,6 +316,9 @@ class Chromium(Browser):
             options.add_argument("--force-dark-mode")
         if hosts:
             options.add_argument("--host-resolver-rules=" + ",".join(f"MAP {host} 127.0.0.1" for host in hosts))
+        if proxy:
+            options.add_argument(f"--proxy-server=https=127.0.0.1:{proxy}")
+            options.accept_insecure_certs = True
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
         self.devtools = DevTools(self.driver.capabilities["goog:chromeOptions"]["debuggerAddress"])
         self.id = self.devtools("Extensions.loadUnpacked", path=str(extension))["id"]
@@ -328,6 +339,9 @@ class Chromium(Browser):
         if self.background_runs():
             self.devtools("Target.closeTarget", targetId=self.devtools.target("service_worker", self.id))
         wait_for(lambda: not self.background_runs(), "the worker to stop")
+
+    def forget_cookies(self):
+        self.devtools("Storage.clearCookies")
 
     def background_runs(self):
         with contextlib.suppress(LookupError):
@@ -365,6 +379,10 @@ class Chromium(Browser):
 
     def press_keys(self):
         xdotool("key", "alt+shift+9")
+
+    def agree(self):
+        xdotool("key", "Tab")  # from Deny, where the focus is
+        xdotool("key", "Return")
 
     def key_in_popup(self, key):
         code = {"Tab": 9, "Enter": 13}[key]
@@ -418,7 +436,7 @@ class Firefox(Browser):
     UUID = "11111111-2222-4333-8444-555555555555"
     WIDGET = re.sub(r"[^a-z0-9_-]", "_", GECKO_ID.lower()) + "-browser-action"
 
-    def _start(self, profile, headless, hosts, dark, extension):
+    def _start(self, profile, headless, hosts, dark, extension, proxy):
         options = webdriver.FirefoxOptions()
         options.binary_location = shutil.which("firefox-esr") or shutil.which("firefox") or ""
         options.add_argument("-remote-allow-system-access")  # the toolbar is not web content
@@ -428,8 +446,9 @@ class Firefox(Browser):
             pathlib.Path(profile).mkdir(parents=True, exist_ok=True)
             options.add_argument("-profile")
             options.add_argument(str(profile))
-        for name, value in self._preferences(hosts, dark).items():
+        for name, value in (self._preferences(hosts, dark) | self._proxy(proxy)).items():
             options.set_preference(name, value)
+        options.accept_insecure_certs = proxy is not None
         service = webdriver.FirefoxService(geckodriver(), log_output=os.devnull)
         self.driver = webdriver.Firefox(options=options, service=service)
         self.id = self.driver.install_addon(str(extension), temporary=True)
@@ -446,6 +465,15 @@ class Firefox(Browser):
             "ui.systemUsesDarkTheme": int(dark),
             "layout.css.prefers-color-scheme.content-override": 0 if dark else 1,
         }
+
+    def _proxy(self, port):
+        ours = {"network.proxy.type": 1, "network.proxy.ssl": "127.0.0.1", "network.proxy.ssl_port": port}
+        return ours if port else {}
+
+    def agree(self):
+        # The button of a prompt without a screen cannot be scrolled into view: this presses it all the same.
+        press = "document.querySelector('#addon-webext-permissions-notification')?.button?.click(); return 1"
+        self.in_chrome(press)
 
     def in_chrome(self, js, *args):
         """Run a script in the browser's own window."""
@@ -497,6 +525,9 @@ class Firefox(Browser):
                 GECKO_ID,
             )
         wait_for(lambda: not self.background_runs(), "the event page to stop")
+
+    def forget_cookies(self):
+        self.in_chrome("Services.cookies.removeAll()")
 
     def background_runs(self):
         return self.in_chrome(

@@ -8,13 +8,12 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import urllib.request
 
 import pytest
 
+from tests import processes
 from tests.e2e.browsers import ROOT, Chromium, Firefox
 from tests.e2e.waiting import wait_for
 
@@ -32,23 +31,25 @@ class Server:
     """`flattr serve` on SQLite in dev mode, and the operator's commands; it can be stopped, and moved in time."""
 
     def __init__(self, folder, now=OCTOBER):
-        self.folder, self.now, self.port, self.process = folder, now, free_port(), None
+        self.folder, self.now, self.port, self.process, self.worker = folder, now, free_port(), None, None
         self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self):
         ours = {"FLATTR_DEV": "1", "FLATTR_INSTANCE": str(self.folder), "FLATTR_BASE_URL": self.url}
+        ours |= {"FLATTR_BANK_NAME": "Flattr e.V.", "FLATTR_BANK_IBAN": "DE89370400440532013000"}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("FLATTR_")}
         return kept | ours | {"FLATTR_NOW": self.now}
 
     def start(self):
-        command = [sys.executable, "-m", "backend.cli", "serve", "--port", str(self.port)]
-        with open(self.folder / "server.log", "ab") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        wait_for(self._answers, "the server", timeout=20)
+        log = self.folder / "server.log"
+        self.process = processes.start(["serve", "--port", str(self.port)], self.environment, log, log)
+        wait_for(self._answers, "the server")
+        self.worker = processes.start(["worker"], self.environment, log, log)
         return self
 
     def _answers(self):
+        assert self.process.is_alive(), (self.folder / "server.log").read_text()
         try:
             with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
                 return answer.status == 200
@@ -56,9 +57,13 @@ class Server:
             raise LookupError(error) from error
 
     def stop(self, how=signal.SIGTERM):
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(timeout=40)
+        if self.worker:
+            self.worker.kill()
+            self.worker.join(40)
+        if self.process and self.process.is_alive():
+            os.kill(self.process.pid, how)
+            self.process.join(40)
+            assert not self.process.is_alive(), "the server does not end"
 
     def go_to(self, now):
         """The same server at another time."""
@@ -68,10 +73,7 @@ class Server:
 
     def flattr(self, *words):
         """One of the operator's commands, answered with JSON."""
-        command = [sys.executable, "-m", "backend.cli", *words, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return processes.answer(words, self.environment, self.folder)
 
     def ask(self, path, token):
         """A question to the API, as a device."""
@@ -85,6 +87,13 @@ class Server:
         request = urllib.request.Request(f"{self.url}/api/v1{path}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
+
+    def forget(self, path, token):
+        """Something is taken back in another browser."""
+        headers = {"Authorization": f"Bearer {token}"}
+        urllib.request.urlopen(
+            urllib.request.Request(f"{self.url}/api/v1{path}", None, headers, method="DELETE")
+        ).close()
 
 
 class Wire:
@@ -157,7 +166,8 @@ class Web:
 
 
 @pytest.fixture
-def server(tmp_path):
+def server(tmp_path, upgraded_sqlite):
+    shutil.copy(upgraded_sqlite, tmp_path / "flattr.db")
     server = Server(tmp_path).start()
     yield server
     server.stop()
@@ -202,9 +212,10 @@ def kept_browser(request):
 
 
 @pytest.fixture
-def browser(kind):
-    with kind() as browser:
-        yield browser
+def browser(kept_browser):
+    """A browser as if just installed."""
+    kept_browser.start_over()
+    return kept_browser
 
 
 @pytest.fixture

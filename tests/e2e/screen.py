@@ -43,4 +43,4 @@ def xdotool(*words):
 
 def window_in_front(name):
     """Wait until a window of this name has the keyboard."""
-    wait_for(lambda: name in xdotool("getactivewindow", "getwindowname"), f"a window named {name}", timeout=15)
+    wait_for(lambda: name in xdotool("getactivewindow", "getwindowname"), f"a window named {name}")

@@ -4,8 +4,8 @@ import re
 import time
 
 from tests.e2e.conftest import Reader
-from tests.e2e.test_journeys import OWNER, element, says, sign_in_by_mail
-from tests.e2e.waiting import wait_for
+from tests.e2e.test_journeys import OWNER, says, sign_in_by_mail
+from tests.e2e.waiting import element, wait_for
 
 
 def test_an_owner_goes_from_sign_up_to_claimed_with_one_tag_and_no_other_step(browser, server, web):
@@ -19,7 +19,7 @@ def test_an_owner_goes_from_sign_up_to_claimed_with_one_tag_and_no_other_step(br
     rita = Reader(browser, server, web)
     rita.press(web.page(OWNER))
     browser.popup_shows("promise")
-    wait_for(lambda: server.flattr("claims", "list")["claims"], "the claim", timeout=15)
+    wait_for(lambda: server.flattr("claims", "list")["claims"], "the claim")
     browser.close_popup()
     browser.press()
     assert browser.popup_shows("counts")["payee"] == "olga"

@@ -4,17 +4,10 @@ import email
 import email.policy
 import signal
 
-from selenium.webdriver.common.by import By
-
 from tests.e2e.conftest import NOVEMBER, Reader, link_in
-from tests.e2e.waiting import wait_for
+from tests.e2e.waiting import element, wait_for
 
 OWNER, STRANGER = "127.0.0.2", "127.0.0.3"
-
-
-def element(browser, selector):
-    """The first such element, once the page has it: a click does not wait for the page it leads to."""
-    return wait_for(lambda: browser.driver.find_elements(By.CSS_SELECTOR, selector), selector)[0]
 
 
 def heading(browser, text):
@@ -24,10 +17,10 @@ def heading(browser, text):
     wait_for(lambda: browser.driver.execute_script(now) == text, f"the page {text!r}")
 
 
-def says(browser, text, timeout=15):
+def says(browser, text):
     """Wait until the page says this; it may reload itself meanwhile."""
     now = "return document.querySelector('main')?.innerText ?? ''"
-    wait_for(lambda: text in browser.driver.execute_script(now), f"the page to say {text!r}", timeout)
+    wait_for(lambda: text in (browser.driver.execute_script(now) or ""), f"the page to say {text!r}")
 
 
 def sign_in_by_mail(browser, server, address):
@@ -59,7 +52,7 @@ def connect_with_code(browser, server):
     element(browser, "#code").send_keys(code.lower())
     element(browser, "form button").click()
     heading(browser, "Connected")
-    wait_for(lambda: browser.stored("token"), "the token", timeout=15)
+    wait_for(lambda: browser.stored("token"), "the token")
 
 
 def test_one_press_becomes_money_in_the_owners_statement(browser, server, web, wilma):
@@ -130,13 +123,13 @@ def test_pressing_a_page_twice_counts_once(browser, rita, web):
 def test_a_press_while_the_server_is_away_waits_and_counts_once(browser, rita, server, web):
     server.stop(signal.SIGKILL)
     rita.press(web.page(STRANGER))
-    browser.popup_shows("waiting", timeout=15)
+    browser.popup_shows("waiting")
     assert browser.badge() == "1"
     browser.close_popup()
 
     server.start()
     browser.press()
-    browser.popup_shows("promise", timeout=15)
+    browser.popup_shows("promise")
     assert [click["url"] for click in rita.clicks()] == [web.page(STRANGER)]
     wait_for(lambda: browser.badge() == "", "an empty badge")
 
@@ -144,14 +137,14 @@ def test_a_press_while_the_server_is_away_waits_and_counts_once(browser, rita, s
 def test_a_press_survives_the_background_being_stopped(browser, rita, server, web):
     server.stop()
     rita.press(web.page(STRANGER))
-    browser.popup_shows("waiting", timeout=15)
+    browser.popup_shows("waiting")
     browser.close_popup()
     browser.stop_background()
 
     server.start()
     browser.open(web.page(STRANGER, "/other"))
     browser.press()
-    browser.popup_shows("promise", timeout=15)
+    browser.popup_shows("promise")
     wait_for(lambda: len(rita.clicks()) == 2, "both clicks")
     assert sorted(click["url"] for click in rita.clicks()) == [web.page(STRANGER, "/other"), web.page(STRANGER)]
 
@@ -162,14 +155,14 @@ def test_a_press_survives_the_browser_being_closed(kind, server, web, tmp_path):
         rita = Reader(browser, server, web)
         server.stop()
         rita.press(web.page(STRANGER))
-        browser.popup_shows("waiting", timeout=15)
+        browser.popup_shows("waiting")
     server.start()
     assert rita.clicks() == []
 
     with kind(profile) as browser:
         browser.open(web.page(STRANGER))
         browser.press()
-        browser.popup_shows("promise", timeout=15)
+        browser.popup_shows("promise")
     assert [click["url"] for click in rita.clicks()] == [web.page(STRANGER)]
 
 
@@ -180,7 +173,7 @@ def test_an_undo_after_the_month_has_ended_is_refused_and_the_click_stays(browse
     server.go_to(NOVEMBER)
 
     browser.click_in_popup("#undo")
-    browser.popup_shows("refused")
+    browser.popup_shows("refused")  # a connection that the restart cut is tried again
     assert len(server.ask("/clicks?period=2026-10", rita.token)["clicks"]) == 1
 
 

@@ -4,20 +4,12 @@ import json
 import signal
 import time
 
-import pytest
-
 from tests.e2e.conftest import Reader
-from tests.e2e.test_journeys import OWNER, STRANGER, connect_with_code, element, heading, says, sign_in_by_mail
-from tests.e2e.waiting import wait_for
+from tests.e2e.test_journeys import OWNER, STRANGER, connect_with_code, heading, says, sign_in_by_mail
+from tests.e2e.waiting import element, wait_for
 
 APP = """<a id="next" href="/next">next</a><script>document.getElementById('next').onclick = (event) => {
   event.preventDefault(); history.pushState({}, '', '/next'); document.title = 'The next one'; };</script>"""
-
-
-@pytest.fixture
-def browser(kept_browser):
-    kept_browser.start_over()
-    return kept_browser
 
 
 def texts(browser, selector):
@@ -162,7 +154,7 @@ def test_without_a_network_the_list_is_there_and_what_waits_says_why(browser, ri
     wait_for(lambda: browser.stored("me"), "the server's month to be known")
     server.stop(signal.SIGKILL)
     rita.press(web.page(STRANGER, "/after"))
-    browser.popup_shows("waiting", timeout=15)
+    browser.popup_shows("waiting")
     browser.close_popup()
     browser.open(f"{browser.origin}/pages/month.html")
     says(browser, "does not answer")
@@ -273,7 +265,7 @@ def test_every_state_of_popup_and_pages_is_accessible(browser, rita, server, web
         assert (page, browser.accessibility_violations(axe)) == (page, [])
     server.stop()
     rita.press(web.page(STRANGER))
-    browser.popup_shows("waiting", timeout=15)
+    browser.popup_shows("waiting")
     popup_is_fine("waiting")
     browser.close_popup()
     browser.use_server(server.url)

@@ -80,6 +80,13 @@ export class Background {
     return reply.value;
   }
 
+  /** What a script in a page of a network says. */
+  async hear(/** @type {string} */ type, /** @type {object} */ body, /** @type {object} */ sender) {
+    const reply = await this.chrome.runtime?.sendMessage({ type, body }, { frameId: 0, ...sender });
+    await this.quiet();
+    return reply.value;
+  }
+
   /** Press the toolbar button on a page, and leave the popup open until nothing happens any more. */
   async press(/** @type {string} */ url, /** @type {object} */ facts = {}) {
     const page = { url, canonical: null, title: 'A page', ownerIds: [], authors: [], ...facts };

@@ -26,6 +26,7 @@ class Event {
 
 /** @param {any} value  storage and messages carry JSON */
 const copy = (value) => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));
+const OURS = { url: 'chrome-extension://flattr/popup/popup.html' };
 const later = () => new Promise((resolve) => setImmediate(resolve));
 export const never = () => new Promise(() => undefined);
 
@@ -44,6 +45,10 @@ export class FakeChrome {
   popup = null;
   /** @type {(() => void) | null} what happens while a page is being looked at */
   looked = null;
+  /** @type {Set<string>} origins that the reader let the extension onto */
+  granted = new Set();
+  /** @type {Map<string, any>} scripts for their pages */
+  registered = new Map();
   language = 'en';
   isTelephone = false;
   /** @type {Map<string, Error[]>} */
@@ -77,7 +82,27 @@ export class FakeChrome {
     this.action = this.#action();
     this.tabs = this.#tabs();
     if (this.isTelephone) Object.assign(this, { contextMenus: undefined, action: {} });
-    this.scripting = { executeScript: (/** @type {any} */ { target }) => this.#look(target.tabId) };
+    this.scripting = {
+      executeScript: (/** @type {any} */ { target }) => this.#look(target.tabId),
+      getRegisteredContentScripts: async () => [...this.registered.values()],
+      registerContentScripts: async (/** @type {any[]} */ scripts) => {
+        await this.#turn('scripting.registerContentScripts');
+        for (const script of scripts) this.registered.set(script.id, script);
+      },
+      unregisterContentScripts: async (/** @type {{ids: string[]}} */ { ids }) => {
+        await this.#turn('scripting.unregisterContentScripts');
+        for (const id of ids) this.registered.delete(id);
+      },
+    };
+    this.permissions = {
+      onRemoved: new Event(),
+      contains: async (/** @type {{origins: string[]}} */ { origins }) =>
+        origins.every((origin) => this.granted.has(origin)),
+      remove: async (/** @type {{origins: string[]}} */ { origins }) => {
+        for (const origin of origins) this.granted.delete(origin);
+        return true;
+      },
+    };
     this.i18n = {
       getMessage: (/** @type {string} */ name, /** @type {string[]} */ values) => words(this.language, name, values),
       getUILanguage: () => this.language,
@@ -118,10 +143,10 @@ export class FakeChrome {
       openOptionsPage: async () => {
         this.opened.push('/pages/settings.html');
       },
-      sendMessage: async (/** @type {object} */ message) => {
+      sendMessage: async (/** @type {object} */ message, /** @type {object} */ sender = OURS) => {
         await later();
         return new Promise((resolve, reject) => {
-          const waits = onMessage.emit(copy(message), {}, (/** @type {object} */ reply) => resolve(copy(reply)));
+          const waits = onMessage.emit(copy(message), sender, (/** @type {object} */ reply) => resolve(copy(reply)));
           if (!waits.includes(true)) reject(new Error('Could not establish connection. Receiving end does not exist.'));
         });
       },
@@ -223,6 +248,7 @@ export class FakeChrome {
         if (!page) throw new Error(`No tab with id: ${id}.`);
         return { id, url: page.url, title: page.title };
       },
+      query: async () => [],
     };
   }
 

@@ -17,8 +17,42 @@ const WORDS = Object.keys(JSON.parse(read('_locales/en/messages.json')));
 
 test('the extension asks for nothing but what a press needs', () => {
   assert.deepEqual(MANIFEST.permissions.sort(), ['activeTab', 'alarms', 'contextMenus', 'scripting', 'storage']);
-  for (const more of ['host_permissions', 'optional_host_permissions', 'optional_permissions', 'content_scripts'])
+  assert.deepEqual(
+    MANIFEST.optional_host_permissions,
+    ['https://*/*'],
+    'asked for one site at a time, in the settings',
+  );
+  for (const more of ['host_permissions', 'optional_permissions', 'content_scripts', 'web_accessible_resources'])
     assert.ok(!(more in MANIFEST), `${more}: say in docs/privacy.md why a press needs it`);
+});
+
+test('scripts in pages listen to nobody there, ask the network nothing, and change nothing', () => {
+  const files = FILES.filter((path) => /^networks\/(?!index).*\.js$/.test(path));
+  assert.ok(files.length > 7);
+  for (const file of files) {
+    assert.doesNotMatch(
+      read(file),
+      /postMessage|['"]message['"]|fetch\(|XMLHttpRequest|WebSocket|sendBeacon|onMessage/,
+    );
+    assert.doesNotMatch(
+      read(file),
+      /\.(append|prepend|remove|before|after|replace\w+|setAttribute|dispatchEvent|click)\(/,
+    );
+    if (!/dom\.js$/.test(file))
+      assert.doesNotMatch(
+        read(file),
+        /\.(parent\w+|children|closest|querySelector\w*)\b/,
+        'a page may shadow it: ask look',
+      );
+    assert.doesNotMatch(read(file), /^(import|export) /m, 'it runs as a plain script');
+  }
+});
+
+test('every network file says what it relies on, where to try it, and when that was last looked at', () => {
+  for (const file of FILES.filter((path) => /^networks\/(?!index|dom|watch).*\.js$/.test(path))) {
+    const [head = ''] = read(file).split('*/');
+    for (const word of [/Test URLs: https:/, /Relies on: /, /Checked \d{4}-\d\d-\d\d/]) assert.match(head, word, file);
+  }
 });
 
 test('extension and server drop the same tracking parameters', () => {

@@ -34,9 +34,17 @@ test('a page that counts says who, why and how much', () => {
     payee: 'Alice',
     why: 'gets a share, as the owner of alice.example.org.',
     worth: '1 of 4 people, 1.25\u00a0€',
+    thanks: '',
     until: 'until 1 December',
     act: null,
   });
+});
+
+test('an owner thanks those whose flattr counts, and nobody else', () => {
+  const click = { ...CLICK, thanks: 'Thank you <b>so</b> much' };
+  assert.equal(said({ click }).thanks, 'Thank you <b>so</b> much');
+  assert.equal(said({ kind: 'undone', click }).thanks, '');
+  assert.equal(said({ kind: 'waiting', click: null }).thanks, '');
 });
 
 test('a share is shown as what it would be, before there is money', () => {

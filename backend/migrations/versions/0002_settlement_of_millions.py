@@ -6,6 +6,7 @@ from alembic import op
 from backend.clicks.months import partition
 from backend.db import PeriodNumber, UtcDateTime
 from backend.errors import DomainError
+from backend.migrations.sqlite import rebuild
 
 revision = "0002"
 down_revision = "0001"
@@ -191,17 +192,3 @@ def rebuild_sqlite() -> None:
     )
     for statement in APPEND_ONLY:
         op.execute(sa.text(statement))
-
-
-def rebuild(name: str, *parts: sa.schema.SchemaItem, new: dict[str, str] | None = None, **options: bool) -> None:
-    """Make a table anew with its rows; other tables' foreign keys go on meaning it by its name.
-
-    Args:
-        new: Columns that were not there before, and what stands in them.
-    """
-    columns = {c.name: c.name for c in parts if isinstance(c, sa.Column)} | (new or {})
-    names, values = ", ".join(columns), ", ".join(columns.values())
-    op.rename_table(name, f"{name}_before")
-    op.create_table(name, *parts, **options)
-    op.execute(f"INSERT INTO {name} ({names}) SELECT {values} FROM {name}_before")  # noqa: S608 (names of our own)
-    op.drop_table(f"{name}_before")

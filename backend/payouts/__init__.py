@@ -1,0 +1,80 @@
+"""Money out: owners' income and readers' refunds, in batches that two operators see before the bank does.
+
+`details` says where a user is paid, `owners` what can be paid and why not all of it, `payments` moves the money,
+`batches` prepares, approves, exports, confirms, `refunds` gives readers back what they did not spend.
+"""
+
+from backend.payouts.batches import (
+    BatchChanged,
+    BatchOver,
+    NoBank,
+    NoSuchBatch,
+    NoSuchPayout,
+    NotAnOperator,
+    NotApproved,
+    OneOperator,
+    Prepared,
+    Terms,
+    WrongDigest,
+    again,
+    approve,
+    cancel,
+    confirm,
+    debtor_of,
+    export,
+    fail,
+    listing,
+    of_batch,
+    part_of_batch,
+    prepare,
+)
+from backend.payouts.details import HOLD, BadIban, change, masked, usable_at
+from backend.payouts.owners import Standing, payable, standing
+from backend.payouts.payments import latest, stranded
+from backend.payouts.refunds import NoAccount, NothingToRefund, leave, refundable_by_bank, request, target, waiting
+from backend.payouts.tables import Batch, Payout, PayoutDetails
+
+__all__ = [
+    "HOLD",
+    "BadIban",
+    "Batch",
+    "BatchChanged",
+    "BatchOver",
+    "NoAccount",
+    "NoBank",
+    "NoSuchBatch",
+    "NoSuchPayout",
+    "NotAnOperator",
+    "NotApproved",
+    "NothingToRefund",
+    "OneOperator",
+    "Payout",
+    "PayoutDetails",
+    "Prepared",
+    "Standing",
+    "Terms",
+    "WrongDigest",
+    "again",
+    "approve",
+    "cancel",
+    "change",
+    "confirm",
+    "debtor_of",
+    "export",
+    "fail",
+    "latest",
+    "leave",
+    "listing",
+    "masked",
+    "of_batch",
+    "part_of_batch",
+    "payable",
+    "prepare",
+    "refundable_by_bank",
+    "request",
+    "standing",
+    "stranded",
+    "target",
+    "usable_at",
+    "waiting",
+]

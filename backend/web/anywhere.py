@@ -1,0 +1,107 @@
+"""Flattring without the extension: a page that asks, and a button that does; for bookmarks, phones, other programs."""
+
+import re
+from datetime import timedelta
+from urllib.parse import quote
+
+from flask import Response, flash, g, render_template, request
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+
+from backend import checks, claims, clicks, sites
+from backend.context import clock, config, limit, session, world
+from backend.errors import NotFlattrable, NotFound
+from backend.period import following, period_of
+from backend.urls import canonical
+from backend.web.base import back_to, blueprint, to_sign_in, user
+
+_URL = re.compile(r"https?://\S+")
+_DAY = timedelta(days=1)
+
+
+@blueprint.get("/flattr")
+def ask_to_flattr() -> ResponseReturnValue:
+    """The page that is meant, who would get it, and one button; looking at it changes nothing.
+
+    Phones share a text with the address somewhere in it.
+    """
+    url, title = _meant(), request.args.get("title", "")[:300]
+    if not url:
+        return render_template("reader/flattr.html", url="", answer=None)
+    if g.user is None:
+        return to_sign_in(_path(url, title))
+    try:
+        canonical(url, dev=config().dev)
+    except NotFlattrable as refusal:
+        return render_template("reader/flattr.html", url=url, answer=None, why=str(refusal)), 422
+    answer = clicks.explain(session(), url, now=clock(), reader=user(), dev=config().dev)
+    return render_template("reader/flattr.html", url=url, title=title, answer=answer)
+
+
+@blueprint.post("/flattr")
+def flattr_now() -> ResponseReturnValue:
+    """Put the page on the reader's list."""
+    url, title = request.form.get("url", ""), request.form.get("title", "")[:300]
+    if g.user is None:
+        return to_sign_in(_path(url, title))
+    facts = clicks.PageFacts(url, title=title or None)
+    click, is_new = clicks.record(session(), user(), facts, now=clock(), dev=config().dev)
+    if is_new:
+        limit(f"clicks:{user().id}", clicks.MOST_A_DAY, _DAY)
+        checks.consider(session(), click, None, world(), now=clock())
+    session().commit()
+    if not is_new:
+        flash("It was on your list already.")
+    return back_to(_path(click.url, ""))
+
+
+def _meant() -> str:
+    """The address in `url`, or else the first one in what was shared."""
+    for name in ("url", "text", "title"):
+        given = request.args.get(name, "").strip()
+        if found := _URL.search(given):
+            return found[0] if name != "url" else given
+        if name == "url" and given:
+            return given if "://" in given else f"https://{given}"
+    return ""
+
+
+def _path(url: str, title: str) -> str:
+    return f"/flattr?url={quote(url, safe='')}" + (f"&title={quote(title, safe='')}" if title else "")
+
+
+@blueprint.get("/without")
+def without() -> ResponseReturnValue:
+    """How to flattr without the extension."""
+    script = f"location.href='{config().base_url}/flattr?url='+encodeURIComponent(location.href)"
+    more = "+'&title='+encodeURIComponent(document.title.slice(0,200))"
+    return render_template("public/without.html", bookmarklet=f"javascript:{script}{more}")
+
+
+@blueprint.get("/badge/<path:name>.svg")
+def badge(name: str) -> ResponseReturnValue:
+    """An owner's 88 x 31 button. It counts who flattred the site last month, from three on, and nobody who sees it."""
+    if sites.site_name(name, dev=config().dev) != name:
+        raise NotFound
+    site = sites.find(session(), name)
+    claimed = site and not site.opted_out_at and claims.owner_now(session(), site, now=clock())
+    count = clicks.supporters(session(), site, following(period_of(clock()), -1)) if site and claimed else 0
+    response = Response(_drawn(count), content_type="image/svg+xml")
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def _drawn(count: int) -> Markup:
+    """The colours of paper and ink: it stands on other people's pages, light or dark."""
+    most = clicks.MOST_COUNTED
+    said = "Flattr this site" + (f": {count} did last month" if count else "")
+    number = f"{most - 1}+" if count >= most else str(count or "")
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="88" height="31" viewBox="0 0 88 31" role="img">'
+        '<title>{}</title><rect width="88" height="31" fill="#fbf7f0" stroke="#1f1a17" stroke-width="2"/>'
+        '<circle cx="16" cy="15.5" r="9" fill="#a8234a"/><circle cx="16" cy="15.5" r="5" fill="none" stroke="#fbf7f0"'
+        ' stroke-width="1.6"/><g fill="#1f1a17" font-family="Georgia, serif" text-anchor="middle">'
+        '<text x="56" y="{}" font-size="13">Flattr</text><text x="56" y="25" font-size="10">{}</text></g></svg>'
+    ).format(said, 14 if number else 20, number)
