@@ -7,7 +7,7 @@ from time import sleep
 
 def at_once(*acts):
     """Do everything at the same moment, each in a thread of its own: what each returned, or the error it raised."""
-    start = Barrier(len(acts), timeout=20)
+    start = Barrier(len(acts), timeout=60)
 
     def run(act):
         start.wait()
@@ -31,7 +31,7 @@ def must_wait(act, until, engine):
                 sleep(0.01)
         went_ahead = waiting.done()
         until()
-        result = waiting.result(timeout=20)
+        result = waiting.result(timeout=60)
     assert not went_ahead, f"it went ahead: {result}"
     return result
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "backend.cli"]
 
 
-def until(true, seconds=40):
+def until(true, seconds=90):
     """What *true* answers as soon as it answers something, within a deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := true()):
@@ -41,7 +41,9 @@ def environment(folder, **settings):
 
 def flattr(env, *words):
     """Run a command beside the server."""
-    done = subprocess.run([*PROGRAM, *words, "--json"], env=env, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [*PROGRAM, *words, "--json"], env=env, capture_output=True, text=True, check=True, timeout=99
+    )
     return json.loads(done.stdout)
 
 
@@ -109,5 +111,5 @@ def running(command, env, folder):
         for process in {process.pid: process for process in family}.values():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        server.process.wait(10)
+        server.process.wait(60)
         server.log.close()

@@ -197,7 +197,7 @@ def test_only_one_process_settles_and_a_killed_one_lets_go(engine, database_url)
         pass
 
     other.kill()
-    other.communicate(timeout=10)
+    other.communicate(timeout=60)
     with db.exclusive(engine, "settle", wait=True):
         pass
 

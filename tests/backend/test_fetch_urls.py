@@ -413,8 +413,8 @@ def test_whatever_is_put_together_is_refused_in_a_private_world(private_world, u
 
 
 def test_a_very_long_address_is_refused_at_once(a_world):
-    world, started = a_world(PUBLIC), time.monotonic()
+    world, started = a_world(PUBLIC), time.thread_time()
     for url in ("https://" + "a" * 10**6, "https://example.net/" + "?" * 10**6, "https://" + "ü" * 10**5 + ".net/"):
         assert fetched(url) == "refused_address"
     assert world.looked_up == []
-    assert time.monotonic() - started < 3
+    assert time.thread_time() - started < 3

@@ -321,7 +321,7 @@ def flattr(database_url, tmp_path):
     def run(*words, now=None):
         command = [sys.executable, "-m", "backend.cli", *words]
         here = env | ({"FLATTR_NOW": now} if now else {})
-        return subprocess.run(command, env=here, capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(command, env=here, capture_output=True, text=True, check=False, timeout=120)
 
     return run
 

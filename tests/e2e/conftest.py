@@ -51,7 +51,7 @@ class Server:
     def _answers(self):
         assert self.process.is_alive(), (self.folder / "server.log").read_text()
         try:
-            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=10) as answer:
                 return answer.status == 200
         except OSError as error:
             raise LookupError(error) from error

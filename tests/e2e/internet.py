@@ -64,7 +64,10 @@ class Internet:
 
     def _tunnel(self, near):
         with contextlib.suppress(OSError), near:
-            host = near.recv(4096).split(b" ")[1].rpartition(b":")[0].decode()
+            asked = near.recv(4096)
+            if not asked:
+                return  # browsers connect ahead, and change their minds
+            host = asked.split(b" ")[1].rpartition(b":")[0].decode()
             if host not in PAGES:
                 near.sendall(b"HTTP/1.1 502 No such host\r\nContent-Length: 0\r\n\r\n")
                 return

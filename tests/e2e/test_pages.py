@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
 from werkzeug.serving import make_server
 
 from backend import access, auditlog, claims, clicks, jobs, sites, users
@@ -303,10 +304,19 @@ def test_a_reader_and_an_owner_need_no_script(place, drive):
     place.town.claim("Bea", "bea.example.org")
     place.serve()
     driver = drive(**{"profile.managed_default_content_settings.javascript": 2})
-    driver.implicitly_wait(20)  # a click does not wait for the page that it leads to
+    driver.implicitly_wait(20)
+
+    def follow(found):
+        """Click, and be on the page that it leads to, for which a click does not wait."""
+        left = driver.find_element(By.TAG_NAME, "html")
+        found.click()
+        wait_for(lambda: staleness_of(left)(driver), "another page")
 
     def press(name):
-        driver.find_element(By.XPATH, f"//button[normalize-space()='{name}' or @aria-label='{name}']").click()
+        follow(driver.find_element(By.XPATH, f"//button[normalize-space()='{name}' or @aria-label='{name}']"))
+
+    def go(name):
+        follow(driver.find_element(By.LINK_TEXT, name))
 
     def text():
         return driver.find_element(By.TAG_NAME, "main").text.replace("\N{NO-BREAK SPACE}", " ")
@@ -319,31 +329,31 @@ def test_a_reader_and_an_owner_need_no_script(place, drive):
     driver.get(f"{place.address}/flattr?url=https://bea.example.org/post&title=A%20post")
     driver.find_element(By.ID, "email").send_keys("ann@example.org")
     press("Send the link")
-    driver.get(place.address + link_to(place.config, "ann@example.org"))
+    driver.get(place.address + wait_for(lambda: link_to(place.config, "ann@example.org"), "the mail"))
     press("Sign in")
     reads("Bea")
     press("Flattr")
     reads("gets a share of your month")
-    driver.find_element(By.LINK_TEXT, "My month").click()
+    go("My month")
     reads("5.00 € for one person")
     press("Undo A post")
     reads("Taken back.")
 
-    driver.find_element(By.LINK_TEXT, "Settings").click()
+    go("Settings")
     driver.find_element(By.ID, "mail-settled").click()
     press("Save which mails")
     reads("Saved.")
     assert not driver.find_element(By.ID, "mail-settled").is_selected()
     assert driver.find_element(By.ID, "mail-ending").is_selected()
 
-    driver.find_element(By.LINK_TEXT, "My sites").click()
+    go("My sites")
     driver.find_element(By.ID, "line").send_keys("Thank you")
     driver.find_element(By.ID, "shows-supporters").click()
     press("Save")
-    wait_for(lambda: driver.find_element(By.ID, "line").get_attribute("value") == "Thank you", "the line")
+    assert driver.find_element(By.ID, "line").get_attribute("value") == "Thank you"
     driver.find_element(By.ID, "site").send_keys("ann.example.org")
     press("Check now")
     wait_for(lambda: driver.find_element(By.TAG_NAME, "h1").text == "ann.example.org", "the page of the claim")
-    driver.find_element(By.LINK_TEXT, "My income").click()
+    go("My income")
     driver.find_element(By.TAG_NAME, "summary").click()
     reads("September 2026")

@@ -28,7 +28,6 @@ def open_month(browser):
 
 
 def test_the_first_press_comes_before_any_sign_up_and_sends_nothing(browser, server, wire):
-    started = time.monotonic()
     browser.store(server=wire.url)
     browser.open(f"{browser.origin}/pages/welcome.html")
     wait_for(lambda: element(browser, "#welcome").get_attribute("data-step") == "press", "the first step")
@@ -37,7 +36,6 @@ def test_the_first_press_comes_before_any_sign_up_and_sends_nothing(browser, ser
     said = browser.popup_shows("practice")
     assert "nothing counts" in said["why"]
     assert said["buttons"] == ["month"]
-    assert time.monotonic() - started < 60
     wait_for(lambda: element(browser, "#welcome").get_attribute("data-step") == "connect", "the second step")
     assert browser.badge() == ""
     assert wire.connections == 0
