@@ -5,7 +5,7 @@ UV_COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --pyth
   --generate-hashes --no-emit-index-url --no-header
 unit_tests = $(shell find tests/extension -name '*.test.js' -o -name '*.test.mjs')
 
-.PHONY: help setup run test test-long check demo bench package lock clean
+.PHONY: help setup run test test-long check demo bench profile package lock clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -44,6 +44,10 @@ check: ## lint, types, layers, lock files
 bench: ## measure, one JSON object a line (docs/performance.md explains them; READERS=1000000 for a large month)
 	@.ci/setup dev bench browsers
 	@$(PY) -m tests.bench.bench
+
+profile: ## where the time of settling and of presses goes (READERS=1000000 for a large month)
+	@.ci/setup dev bench
+	@$(PY) -m tests.bench.profile
 
 package: ## pack the extension for both stores into dist/ (SERVER=https://… for readers of that server)
 	@.ci/setup tools
