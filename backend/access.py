@@ -32,25 +32,17 @@ _READ_AS = str.maketrans("ilo", "110", " -")
 class LinkSpent(DomainError):
     """This link was used already, has expired, or a newer one was sent."""
 
-    code = "link_spent"
-
 
 class Unauthorized(DomainError):
     """This browser is not connected (any more)."""
-
-    code = "unauthorized"
 
 
 class PairingPending(DomainError):
     """The code has not been typed in yet."""
 
-    code = "pairing_pending"
-
 
 class PairingOver(DomainError):
     """This code was used already or has expired: ask for a new one."""
-
-    code = "pairing_over"
 
 
 class SignInLink(Base):

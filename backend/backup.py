@@ -26,8 +26,6 @@ WITHOUT = "Not in it: the secret key (FLATTR_SECRET_KEY or the file secret_key) 
 class BackupFailed(DomainError):
     """The backup was not made; what there was before is as it was."""
 
-    code = "backup_failed"
-
 
 def make(
     sessions: sessionmaker[Session],

@@ -34,8 +34,6 @@ _ANEW = {"populate_existing": True}
 class BadCardAmount(InvalidRequest):
     """Please choose between 5 and 500, in whole cents."""
 
-    code = "bad_card_amount"
-
 
 class NothingToRefund(DomainError):
     """So much of what you paid by card is not in your wallet any more."""
@@ -45,8 +43,6 @@ class NothingToRefund(DomainError):
 
 class CardMismatch(DomainError):
     """The card provider says something else of a payment than what was asked for. Nothing was booked."""
-
-    code = "card_mismatch"
 
 
 # A reader pays --------------------------------------------------------------------------------------------------------

@@ -84,8 +84,6 @@ db = SQLAlchemy(metadata=Base.metadata)
 class NotUpgraded(DomainError):
     """The database does not have the tables of this version."""
 
-    code = "not_upgraded"
-
 
 # SQLite ---------------------------------------------------------------------------------------------------------------
 

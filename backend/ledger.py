@@ -28,8 +28,6 @@ from backend.errors import DomainError
 class TransferConflict(DomainError):
     """Something different was already posted for the same purpose."""
 
-    code = "transfer_conflict"
-
 
 SOME = 1000  # transfers to look for at once
 

@@ -27,19 +27,13 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # people try Flattr with names
 class BadAddress(InvalidRequest):
     """This is not an e-mail address."""
 
-    code = "bad_address"
-
 
 class NoSuchUser(NotFound):
     """There is no user with this address."""
 
-    code = "no_such_user"
-
 
 class BudgetOutOfRange(DomainError):
     """A monthly budget is between nothing and a million."""
-
-    code = "budget_out_of_range"
 
 
 class User(Base):

@@ -16,8 +16,6 @@ __all__ = ["AuditFailed", "account_name", "ensure_clean", "problems"]
 class AuditFailed(DomainError):
     """The books do not add up. Nothing may be settled or paid out before this is understood."""
 
-    code = "audit_failed"
-
 
 def problems(session: Session, *, full: bool = False) -> list[str]:
     """All that does not add up, a sentence each; empty when every micro is where it should be.

@@ -15,25 +15,17 @@ from backend.errors import DomainError
 class CardsOff(DomainError):
     """This Flattr takes no cards."""
 
-    code = "cards_off"
-
 
 class CardsAway(DomainError):
     """The card provider does not answer right now. Nothing was paid; please try again in a few minutes."""
-
-    code = "cards_away"
 
 
 class CardsRefused(DomainError):
     """The card provider refused, for good."""
 
-    code = "cards_refused"
-
 
 class BadSignature(DomainError):
     """What claims to come from the card provider does not."""
-
-    code = "bad_signature"
 
 
 @dataclass(frozen=True)

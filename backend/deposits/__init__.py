@@ -20,13 +20,9 @@ FROM_BANK = "bank entry "  # so begin the references of deposits from bank state
 class DepositConflict(DomainError):
     """This reference was booked before with another amount or for another user."""
 
-    code = "deposit_conflict"
-
 
 class BadDeposit(InvalidRequest):
     """A deposit needs a reference and a positive amount."""
-
-    code = "bad_deposit"
 
 
 class Deposit(Base):

@@ -18,13 +18,9 @@ TAKEN_BACK = ("reversal", "returned_payout")  # why a debit is ignored of which 
 class NoSuchEntry(NotFound):
     """No bank statement brought an entry of this number."""
 
-    code = "no_such_entry"
-
 
 class NotUnmatched(DomainError):
     """This entry does not wait for a reader (any more)."""
-
-    code = "not_unmatched"
 
 
 class BankStatement(Base):

@@ -18,8 +18,6 @@ from backend.users import NoSuchUser, User, by_email
 class NotReversible(DomainError):
     """The bank took back nothing that this reader paid in."""
 
-    code = "not_reversible"
-
 
 class Reversal(Base):
     """A debit on the bank's statement that took back a deposit, and who bore it."""

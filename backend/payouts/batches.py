@@ -39,55 +39,37 @@ SKIPPED = {
 class NoBank(DomainError):
     """Payouts need the account that they are paid from: set FLATTR_BANK_NAME and FLATTR_BANK_IBAN."""
 
-    code = "no_bank"
-
 
 class NoSuchBatch(NotFound):
     """There is no such batch of payouts."""
-
-    code = "no_such_batch"
 
 
 class NoSuchPayout(NotFound):
     """There is no such payout."""
 
-    code = "no_such_payout"
-
 
 class NotApproved(DomainError):
     """This batch is not approved."""
-
-    code = "not_approved"
 
 
 class NotAnOperator(DomainError):
     """Only operators prepare and approve payouts."""
 
-    code = "not_an_operator"
-
 
 class OneOperator(DomainError):
     """Who prepared a batch does not approve it: ask another operator."""
-
-    code = "one_operator"
 
 
 class WrongDigest(DomainError):
     """This is not the digest of the batch."""
 
-    code = "wrong_digest"
-
 
 class BatchChanged(DomainError):
     """The batch is not what was prepared. Cancel it, and find out who changed it."""
 
-    code = "batch_changed"
-
 
 class BatchOver(DomainError):
     """For this batch it is too late."""
-
-    code = "batch_over"
 
 
 @dataclass(frozen=True)

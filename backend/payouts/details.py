@@ -24,8 +24,6 @@ SEPA = frozenset(
 class BadIban(InvalidRequest):
     """This is not an IBAN that can be paid."""
 
-    code = "bad_iban"
-
 
 class Target(NamedTuple):
     """A bank account to pay, and from when on."""

@@ -20,13 +20,9 @@ from backend.users import User
 class NothingToRefund(DomainError):
     """There is nothing in the wallet that a bank transfer could bring back."""
 
-    code = "nothing_to_refund"
-
 
 class NoAccount(DomainError):
     """It is not known which bank account to pay. Please say so on the page Payout settings first."""
-
-    code = "no_account"
 
 
 def refundable_by_bank(session: Session, user: User) -> int:
