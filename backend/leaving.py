@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, payouts, users
+from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, users
 from backend.checks import World
 from backend.claims import Author, states
 from backend.ledger import BANK, FEES, Posting, income, wallet
 from backend.money import CENT_MICROS, format_money
+from backend.payouts import refunds
 from backend.sites import Site
 from backend.users import User
 
@@ -57,7 +58,7 @@ def leave(
     on_its_way = card_payments.refundable_by_card(session, user)
     if on_its_way:
         card_payments.refund(session, user, on_its_way, now=now)
-    on_its_way += payouts.leave(session, user, currency, now=now)
+    on_its_way += refunds.leave(session, user, currency, now=now)
     left = Left(user.public_id, user.deposit_reference, on_its_way, *_pay_back(session, user, now))
     for claim, _ in claims.of_user(session, user):
         checks.give_up(session, claim, world, now=now, actor_id=actor_id)

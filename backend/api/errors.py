@@ -16,7 +16,6 @@ from backend import (
     deposits,
     errors,
     ledger,
-    payouts,
     settlement,
     users,
 )
@@ -27,6 +26,7 @@ from backend.deposits.entries import NoSuchEntry, NotUnmatched
 from backend.deposits.reversals import NotReversible
 from backend.errors import DomainError
 from backend.fetch import FetchFailed
+from backend.payouts import batches, details, refunds, returned
 
 STATUS: dict[type[DomainError], int] = {
     errors.InvalidRequest: 422,
@@ -57,18 +57,18 @@ STATUS: dict[type[DomainError], int] = {
     deposits.BadDeposit: 422,
     deposits.DepositConflict: 409,
     ledger.TransferConflict: 409,
-    payouts.BadIban: 422,
-    payouts.BatchChanged: 409,
-    payouts.BatchOver: 409,
-    payouts.NoAccount: 409,
-    payouts.NoBank: 409,
-    payouts.NoSuchBatch: 404,
-    payouts.NoSuchPayout: 404,
-    payouts.NotAnOperator: 403,
-    payouts.NotApproved: 409,
-    payouts.NothingToRefund: 409,
-    payouts.OneOperator: 403,
-    payouts.WrongDigest: 409,
+    details.BadIban: 422,
+    batches.BatchChanged: 409,
+    batches.BatchOver: 409,
+    refunds.NoAccount: 409,
+    batches.NoBank: 409,
+    batches.NoSuchBatch: 404,
+    returned.NoSuchPayout: 404,
+    batches.NotAnOperator: 403,
+    batches.NotApproved: 409,
+    refunds.NothingToRefund: 409,
+    batches.OneOperator: 403,
+    batches.WrongDigest: 409,
     settlement.NotOver: 409,
     settlement.EarlierOpen: 409,
     settlement.Interrupted: 503,

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import ledger
-from backend.auditlog import Entry
-from backend.ledger import BANK, Account, Kind, Posting
+from backend.ledger import BANK, Posting
 from backend.payouts.details import Target
 from backend.payouts.tables import Batch, Payout
 from backend.users import User
@@ -69,10 +68,14 @@ def _post(session: Session, code: str, payouts: list[Payout], now: datetime) -> 
     ledger.post(session, [_posting(code, payout) for payout in payouts], now=now)
 
 
+def source_of(payout: Payout) -> int:
+    """The account that a payout's money comes from, and goes back to."""
+    return (ledger.income if payout.purpose == "income" else ledger.wallet)(payout.user_id)
+
+
 def _posting(code: str, payout: Payout) -> Posting:
     """The four movements a payout can make, each at most once; all concern the user's own account."""
-    source = (ledger.income if payout.purpose == "income" else ledger.wallet)(payout.user_id)
-    transit = ledger.transit(payout.user_id)
+    source, transit = source_of(payout), ledger.transit(payout.user_id)
     debit, credit, concerns = {
         "payout": (source, transit, source),
         "payout_paid": (transit, BANK, transit),
@@ -80,21 +83,6 @@ def _posting(code: str, payout: Payout) -> Posting:
         "payout_return": (BANK, source, source),
     }[code]
     return Posting(code, str(payout.id), debit, credit, payout.amount_micros, concerns=concerns)
-
-
-def stranded(session: Session) -> list[tuple[User, Payout]]:
-    """What came back after its payee had left, is still there and was not paid again; the oldest first.
-
-    When it came back and what it was paid again with, the audit log says, which nobody can change.
-    """
-    kind = sa.case((Payout.purpose == "income", int(Kind.INCOME)), else_=int(Kind.WALLET))
-    has = sa.exists().where(Account.user_id == User.id, Account.kind == kind, Account.balance_micros > 0)
-    logged = sa.select(Entry.id).where(Entry.about == sa.cast(Payout.id, sa.String))
-    came_back = logged.where(Entry.action == "payout.failed", Entry.at >= User.left_at).exists()
-    paid_again = logged.where(Entry.action == "payout.again").exists()
-    query = sa.select(User, Payout).join(Payout, Payout.user_id == User.id).where(User.left_at.is_not(None))
-    query = query.where(Payout.state == "failed", has, came_back, ~paid_again)
-    return [(user, payout) for user, payout in session.execute(query.order_by(Payout.id))]
 
 
 def latest(session: Session, user: User) -> list[Payout]:
@@ -114,3 +102,10 @@ def forget(session: Session, user_ids: Iterable[int]) -> None:
     in_files = sa.select(Payout.batch_id).where(*theirs, Payout.batch_id.in_(over))
     session.execute(sa.update(Batch).where(Batch.id.in_(in_files)).values(file=None))
     session.execute(sa.update(Payout).where(*theirs, done).values(iban=None, holder=None))
+
+
+def forget_left(session: Session, user_ids: Iterable[int]) -> None:
+    """As `forget`, those of the users who have left."""
+    left = list(session.scalars(sa.select(User.id).where(User.id.in_(user_ids), User.left_at.is_not(None))))
+    if left:
+        forget(session, left)

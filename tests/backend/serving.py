@@ -41,9 +41,7 @@ def environment(folder, **settings):
 
 def flattr(env, *words):
     """Run a command beside the server."""
-    done = subprocess.run(
-        [*PROGRAM, *words, "--json"], env=env, capture_output=True, text=True, check=True, timeout=99
-    )
+    done = subprocess.run([*PROGRAM, *words, "--json"], env=env, capture_output=True, text=True, check=True, timeout=99)
     return json.loads(done.stdout)
 
 
