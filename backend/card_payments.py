@@ -337,8 +337,8 @@ def _book_refusal(session: Session, payment: CardPayment, refund: CardRefund, no
     ledger.post(session, [posting], now=now)
     user = session.get_one(User, payment.user_id)
     if not user.left_at:
-        mail = {"to": user.email, "subject": "Money could not go back to your card", "text": _REFUSED}
-        jobs.enqueue(session, "mail", f"{user.id} card refund {refund.id}", mail, now=now)
+        subject = "Money could not go back to your card"
+        jobs.mail(session, user.id, user.email, f"card refund {refund.id}", subject, _REFUSED, now=now)
 
 
 _REFUSED = """\

@@ -3,7 +3,7 @@
 What was transferred stays, under a tombstone; whom a settled month went to stays with it, but no page.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -37,10 +37,6 @@ class Left:
     paid_back_micros: int
     rest_micros: int
 
-    def as_json(self) -> dict[str, object]:
-        """As commands print it."""
-        return asdict(self)
-
 
 def leave(
     session: Session, user: User, world: World, currency: str, *, now: datetime, actor_id: int | None = None
@@ -69,7 +65,7 @@ def leave(
     clicks.forget(session, user, now=now)
     users.forget(session, user)
     access.forget(session, user)
-    jobs.forget(session, "mail", f"{user.id} ")
+    jobs.forget_mails(session, user.id)
     _tell(session, user, left, currency, now)
     if user.is_operator:
         auditlog.record(session, "operator.lost", user.public_id, now=now, actor_id=actor_id)
@@ -99,11 +95,11 @@ def _tell(session: Session, user: User, left: Left, currency: str, now: datetime
     amount = format_money(left.paid_back_micros, currency)
     text = f"Somebody has left. Pay {amount} back the way it came: their deposits had the reference {left.reference}.\n"
     for operator in operators if left.paid_back_micros else ():
-        mail = {"to": operator.email, "subject": f"Pay {amount} back", "text": text}
-        jobs.enqueue(session, "mail", f"{operator.id} left {left.public_id}", mail, now=now)
+        about = f"left {left.public_id}"
+        jobs.mail(session, operator.id, operator.email, about, f"Pay {amount} back", text, now=now)
     total = format_money(left.on_its_way_micros + left.paid_back_micros, currency)
-    goodbye = {"to": user.email, "subject": "You have left Flattr", "text": _GOODBYE.format(amount=total)}
-    jobs.enqueue(session, "mail", f"{user.id} left", goodbye, now=now)
+    goodbye = _GOODBYE.format(amount=total)
+    jobs.mail(session, user.id, user.email, "left", "You have left Flattr", goodbye, now=now)
 
 
 _GOODBYE = """\

@@ -1,5 +1,7 @@
 """The people: adding, letting in, deleting."""
 
+from dataclasses import asdict
+
 import click
 
 from backend import access, leaving, users
@@ -70,4 +72,4 @@ def users_delete(desk: Desk, email: str, yes: bool) -> None:
     if left.paid_back_micros or not left.on_its_way_micros:
         amount = format_money(left.paid_back_micros, desk.config.currency)
         said += f" Pay {amount} back; their deposits had the reference {left.reference}."
-    desk.answer(left.as_json() | {"currency": desk.config.currency}, said)
+    desk.answer(asdict(left) | {"currency": desk.config.currency}, said)
