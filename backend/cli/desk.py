@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from backend import checks, db
 from backend.config import Config, from_environment
 from backend.errors import DomainError, InvalidRequest
-from backend.money import parse_amount
+from backend.money import format_money, parse_amount
 from backend.period import is_year, parse_period
 
 messages = Console(stderr=True)
@@ -40,6 +40,10 @@ class Desk:
     def world(self) -> checks.World:
         """What looks at sites need to know."""
         return checks.World(self.config.base_url, self.config.dev, self.config.secret_key)
+
+    def money(self, micros: int) -> str:
+        """An amount for people."""
+        return format_money(micros, self.config.currency)
 
     def answer(self, result: dict[str, Any], text: str | Table | None = None) -> None:
         """Print a result for programs or for people."""

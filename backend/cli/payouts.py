@@ -1,8 +1,6 @@
 """Money out: batches of payouts, what came back, and refunds."""
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import click
 from rich.table import Table
 
 from backend import users
+from backend.backup import written_whole
 from backend.cli.desk import Desk, desk, flattr, messages, table_of
 from backend.money import format_money
 from backend.payouts import batches, refunds, returned
@@ -121,27 +120,11 @@ def export(desk: Desk, batch: int, file: Path) -> None:
     if str(file) == "-":
         sys.stdout.buffer.write(written)
         return
-    _write(file, written)
-    desk.answer({"batch": batch, "file": str(file), "bytes": len(written)}, f"{file}: {len(written)} bytes.")
-
-
-def _write(file: Path, written: bytes) -> None:
-    """Whole or not at all; another file of that name is left alone.
-
-    Raises:
-        FileExistsError: There is one.
-    """
     if file.exists() and file.read_bytes() != written:
         raise FileExistsError(f"{file} is another file already. Give a new name.")
-    draft, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(draft, "wb") as out:
-            out.write(written)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(file)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with written_whole(file) as draft:
+        draft.write_bytes(written)
+    desk.answer({"batch": batch, "file": str(file), "bytes": len(written)}, f"{file}: {len(written)} bytes.")
 
 
 @payouts_group.command("confirm")
