@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import bulk, users
-from backend.db import Base, Digest, Id, UtcDateTime, insert
+from backend.db import Base, Digest, Id, UtcDateTime, put
 from backend.errors import DomainError, InvalidRequest, NotFound
 from backend.urls import clean_title
 from backend.users import User
@@ -105,10 +105,7 @@ def new_link(session: Session, email: str, *, now: datetime, next_path: str = "/
     """
     token = secrets.token_urlsafe(20)
     row = {"token_hash": _hash(token), "next_path": _local(next_path), "created_at": now}
-    session.execute(
-        insert(session, SignInLink).on_conflict_do_update(index_elements=["email"], set_=row),
-        {"email": users.normal_address(email)} | row,
-    )
+    put(session, SignInLink, {"email": users.normal_address(email)}, row)
     return token
 
 

@@ -224,6 +224,12 @@ def insert(session: Session, table: Any) -> Any:
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
 
 
+def put(session: Session, table: Any, key: dict[str, Any], row: dict[str, Any]) -> None:
+    """Write the row of a key, or these columns of the one that is there."""
+    statement = insert(session, table).values(key | row)
+    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=row))
+
+
 Row = TypeVar("Row", bound=Base)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from backend.db import Base, Id, constant, existing, index_where, insert
+from backend.db import Base, Id, constant, existing, index_where, put
 from backend.errors import DomainError, NotFound
 
 MAX_TRIES = 12
@@ -53,10 +53,7 @@ def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, n
 
     One that is being done right now is done again: it may have looked before what this is about happened.
     """
-    row = {"kind": kind, "key": key[:320], "payload": payload, "due_at": now, "tries": 0}
-    statement = insert(session, Job)
-    anew = {name: statement.excluded[name] for name in ("payload", "due_at", "tries")}
-    session.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=anew), row)
+    put(session, Job, {"kind": kind, "key": key[:320]}, {"payload": payload, "due_at": now, "tries": 0})
 
 
 def mail(
@@ -98,8 +95,7 @@ def retry(session: Session, job_id: int, *, now: datetime) -> Job:
 
 def beat(session: Session, name: str, *, now: datetime) -> None:
     """It happened now."""
-    statement = insert(session, Heartbeat).values(name=name, at=now)
-    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": now}))
+    put(session, Heartbeat, {"name": name}, {"at": now})
 
 
 def last_beat(session: Session, name: str) -> datetime | None:
