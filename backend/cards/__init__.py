@@ -104,15 +104,11 @@ class Provider(Protocol):
         """
 
 
+@cache
 def provider(config: Config) -> Provider | None:
     """The provider that the settings name; None where no cards are taken."""
     if not config.stripe_key:
         return None
-    return _stripe(config.stripe_key, config.stripe_webhook_secret, config.stripe_api)
-
-
-@cache
-def _stripe(key: str, secret: str, api: str) -> Provider:
     from backend.cards.stripe import Stripe  # a large package, which most commands do without
 
-    return Stripe(key, secret, api)
+    return Stripe(config.stripe_key, config.stripe_webhook_secret, config.stripe_api)

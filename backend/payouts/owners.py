@@ -54,12 +54,6 @@ def whole_cents(micros: int) -> int:
     return max(0, micros - micros % CENT_MICROS)
 
 
-def payable(session: Session, owner: User, *, now: datetime) -> int:
-    """What an owner can be paid, in micros: whole cents of the income that is not held."""
-    left = ledger.balance(session, ledger.income(owner.id)) - held(session, [owner.id], now=now).get(owner.id, 0)
-    return whole_cents(left)
-
-
 def standing(session: Session, owner: User, minimum_micros: int, *, now: datetime) -> Standing:
     """How it stands with one owner."""
     balance = ledger.balance(session, ledger.income(owner.id))
