@@ -1,6 +1,7 @@
 """The `flattr` command: what operators do, and how the server and the worker start."""
 
-from backend.cli import books, cards, claims, deposits, months, payouts, people, serving, upkeep  # noqa: F401 (commands)
+# These add their commands.
+from backend.cli import books, cards, claims, deposits, months, payouts, people, serving, upkeep  # noqa: F401
 from backend.cli.desk import flattr, main, open_desk
 from backend.cli.serving import is_free, job_handlers
 
