@@ -14,7 +14,7 @@ from backend.checks import World
 from backend.claims import Author, states
 from backend.ledger import BANK, FEES, Posting, income, wallet
 from backend.money import CENT_MICROS, format_money
-from backend.payouts import refunds
+from backend.payouts import payments, refunds
 from backend.sites import Site
 from backend.users import User
 
@@ -74,6 +74,7 @@ def leave(
     user.email, user.name = f"{user.public_id}@left.invalid", TOMBSTONE
     user.is_operator, user.left_at = False, now
     session.flush()
+    payments.forget_left(session, [user.id])
     return left
 
 

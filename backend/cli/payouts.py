@@ -72,27 +72,14 @@ def _title(batch: Batch) -> str:
 
 
 def _shown(batch: Batch) -> dict[str, Any]:
-    return {
-        "batch": batch.id,
-        "state": batch.state,
-        "payouts": batch.payouts,
-        "total_micros": batch.total_micros,
-        "currency": batch.currency,
-        "message_id": batch.message_id,
-        "digest": batch.digest.hex(),
-        "created_at": batch.created_at.isoformat(),
-    }
+    names = ("state", "payouts", "total_micros", "currency", "message_id")
+    told = {"batch": batch.id} | {name: getattr(batch, name) for name in names}
+    return told | {"digest": batch.digest.hex(), "created_at": batch.created_at.isoformat()}
 
 
 def _line(payout: Payout) -> dict[str, Any]:
-    return {
-        "payout": payout.id,
-        "purpose": payout.purpose,
-        "state": payout.state,
-        "amount_micros": payout.amount_micros,
-        "holder": payout.holder,
-        "iban": masked(payout.iban) if payout.iban else None,
-    }
+    told = {name: getattr(payout, name) for name in ("purpose", "state", "amount_micros", "holder")}
+    return {"payout": payout.id} | told | {"iban": masked(payout.iban) if payout.iban else None}
 
 
 @payouts_group.command("approve")
@@ -181,10 +168,9 @@ def stranded(desk: Desk) -> None:
 @desk
 def again(desk: Desk, payout: int, iban: str, holder: str) -> None:
     """Put what came back from somebody who has left into the next batch, to an account they proved to be theirs."""
-    currency = desk.config.currency
     with desk.sessions.begin() as session:
-        made, is_new = returned.again(session, payout, iban, holder, currency, now=desk.config.now())
-    amount = format_money(made.amount_micros, currency)
+        made, is_new = returned.again(session, payout, iban, holder, desk.config.currency, now=desk.config.now())
+    amount = desk.money(made.amount_micros)
     said = f"Payout {made.id}, {amount}, {'waits for the next batch' if is_new else f'was made already: {made.state}'}."
     desk.answer(_line(made) | {"new": is_new}, said)
 
@@ -202,6 +188,5 @@ def request(desk: Desk, email: str) -> None:
     with desk.sessions.begin() as session:
         user = users.by_email(session, email)
         payout = refunds.request(session, user, desk.config.currency, now=desk.config.now())
-    currency = desk.config.currency
-    result = _line(payout) | {"currency": currency, "due_at": payout.due_at.isoformat()}
-    desk.answer(result, f"{format_money(payout.amount_micros, currency)} for {user.email} is in the next batch.")
+    result = _line(payout) | {"currency": desk.config.currency, "due_at": payout.due_at.isoformat()}
+    desk.answer(result, f"{desk.money(payout.amount_micros)} for {user.email} is in the next batch.")

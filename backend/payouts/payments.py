@@ -91,21 +91,17 @@ def latest(session: Session, user: User) -> list[Payout]:
     return list(session.scalars(query.order_by(Payout.id.desc()).limit(12)))
 
 
-def forget(session: Session, user_ids: Iterable[int]) -> None:
-    """Of users who have left, keep no IBAN and no name where nothing can happen to a payment any more.
+def forget_left(session: Session, user_ids: Iterable[int]) -> None:
+    """Of those users who have left, keep no IBAN and no name where nothing can happen to a payment any more.
 
     The files that such payments stand in go, too; their digests stay.
     """
+    left = session.scalars(sa.select(User.id).where(User.id.in_(user_ids), User.left_at.is_not(None))).all()
+    if not left:
+        return
     over = sa.select(Batch.id).where(Batch.state.in_(("confirmed", "cancelled")))
-    theirs = (Payout.user_id.in_(list(user_ids)), Payout.state != "open")
+    theirs = (Payout.user_id.in_(left), Payout.state != "open")
     done = sa.or_(Payout.batch_id.is_(None), Payout.batch_id.in_(over))
     in_files = sa.select(Payout.batch_id).where(*theirs, Payout.batch_id.in_(over))
     session.execute(sa.update(Batch).where(Batch.id.in_(in_files)).values(file=None))
     session.execute(sa.update(Payout).where(*theirs, done).values(iban=None, holder=None))
-
-
-def forget_left(session: Session, user_ids: Iterable[int]) -> None:
-    """As `forget`, those of the users who have left."""
-    left = list(session.scalars(sa.select(User.id).where(User.id.in_(user_ids), User.left_at.is_not(None))))
-    if left:
-        forget(session, left)

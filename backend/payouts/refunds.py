@@ -104,5 +104,4 @@ def leave(session: Session, user: User, currency: str, *, now: datetime) -> int:
     made = payments.make(session, [one for one in wanted if one[2]], now=now)
     session.execute(sa.delete(PayoutDetails).where(PayoutDetails.user_id == user.id))
     session.execute(sa.update(Deposit).where(Deposit.user_id == user.id).values(payer_iban=None, payer_name=None))
-    payments.forget(session, [user.id])
     return sum(payout.amount_micros for payout in made)
