@@ -1,4 +1,4 @@
-"""The books: as a journal, and as balances; the log of what operators did; backups, and whether all is well."""
+"""The books: as a journal, and as balances; the log of what operators did."""
 
 import json
 import sys
