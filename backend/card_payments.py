@@ -19,7 +19,7 @@ from backend.deposits import Origin
 from backend.deposits.unspent import unspent
 from backend.errors import DomainError, InvalidRequest
 from backend.ledger import BANK, CARDS, RESERVE, Posting, TransferConflict, transit, wallet
-from backend.money import CENT_MICROS, MAX_MICROS, MICROS
+from backend.money import CENT_MICROS, MAX_MICROS, MICROS, whole_cents
 from backend.users import User
 
 LEAST_MICROS, MOST_MICROS = 5 * MICROS, 500 * MICROS
@@ -124,8 +124,8 @@ def _refundable(session: Session, user: User) -> list[tuple[CardPayment, int]]:
     for payment in session.scalars(paid.order_by(CardPayment.id.desc())):
         part = min(left, max(payment.left_micros, 0))
         left -= part
-        if part >= CENT_MICROS:
-            found.append((payment, part - part % CENT_MICROS))
+        if cents := whole_cents(part):
+            found.append((payment, cents))
     return found
 
 

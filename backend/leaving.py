@@ -13,7 +13,7 @@ from backend import access, auditlog, card_payments, checks, claims, clicks, job
 from backend.checks import World
 from backend.claims import Author, states
 from backend.ledger import BANK, FEES, Posting, income, wallet
-from backend.money import CENT_MICROS, format_money
+from backend.money import format_money, whole_cents
 from backend.payouts import payments, refunds
 from backend.sites import Site
 from backend.users import User
@@ -83,7 +83,7 @@ def _pay_back(session: Session, user: User, now: datetime) -> tuple[int, int]:
     held = ledger.balances(session, [wallet(user.id), income(user.id)], lock=True)
     paid, rest = 0, 0
     for account, balance in held.items():
-        cents = balance - balance % CENT_MICROS
+        cents = whole_cents(balance)
         moves = ((BANK, "paid_back", cents), (FEES, "rest", balance - cents))
         postings = (Posting(code, "leaving", account, to, amount, concerns=account) for to, code, amount in moves)
         ledger.post(session, [posting for posting in postings if posting.amount_micros], now=now)

@@ -10,9 +10,9 @@ from backend.card_money import RIPENS, held
 from backend.deposits import Deposit
 from backend.deposits.unspent import unspent
 from backend.errors import DomainError
+from backend.money import whole_cents
 from backend.payouts import payments
 from backend.payouts.details import BadIban, Target, usable_at, valid_iban
-from backend.payouts.owners import whole_cents
 from backend.payouts.tables import Payout, PayoutDetails
 from backend.users import User
 
