@@ -47,6 +47,5 @@ def cards_paid_out(desk: Desk, amount: int, fee: int, reference: str) -> None:
     with desk.sessions.begin() as session:
         is_new = card_payments.paid_out(session, amount, fee, reference, now=desk.config.now())
     result = {"amount_micros": amount, "fee_micros": fee, "reference": reference}
-    shown = desk.money(amount)
-    said = f"{shown} {'booked' if is_new else 'was booked already'} from the card provider to the bank."
+    said = f"{desk.money(amount)} {'booked' if is_new else 'was booked already'} from the card provider to the bank."
     desk.answer(result | {"state": "booked" if is_new else "already"}, said)

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.orm import Session
 
 from backend import deposits, users
-from backend.cli.desk import Amount, Desk, desk, flattr, messages
+from backend.cli.desk import Amount, Desk, bar, desk, flattr, messages
 from backend.deposits import entries, imports, reversals
 from backend.deposits.entries import BankEntry
 
@@ -29,10 +28,9 @@ def deposits_add(desk: Desk, email: str, amount: int, reference: str) -> None:
     with desk.sessions.begin() as session:
         user = users.by_email(session, email)
         deposit, is_new = deposits.add(session, user, amount, reference, now=desk.config.now())
-    shown = desk.money(amount)
     result = {"email": user.email, "reference": deposit.reference, "amount_micros": amount}
     result |= {"currency": desk.config.currency, "state": "booked" if is_new else "already"}
-    desk.answer(result, f"{shown} {'booked for' if is_new else 'was booked already for'} {user.email}.")
+    desk.answer(result, f"{desk.money(amount)} {'booked for' if is_new else 'was booked already for'} {user.email}.")
 
 
 @deposits_group.command("import")
@@ -41,15 +39,14 @@ def deposits_add(desk: Desk, email: str, amount: int, reference: str) -> None:
 def deposits_import(desk: Desk, statement: Path) -> None:
     """Book a bank statement, a camt.053 file, all of it or nothing; the same movement counts once."""
     config = desk.config
-    with Progress(console=messages, transient=True) as bar:
-        task = bar.add_task("Reading", total=statement.stat().st_size)
+    with bar("Reading", statement.stat().st_size) as tell:
         told = imports.import_file(
             desk.sessions,
             statement,
             iban=config.bank_iban,
             currency=config.currency,
             now=config.now(),
-            progress=lambda done: bar.update(task, completed=done),
+            progress=tell,
         )
     for warning in told.warnings:
         messages.print(warning, style="red", highlight=False, markup=False, soft_wrap=True)
@@ -97,13 +94,10 @@ def deposits_reverse(desk: Desk, entry_id: int, reader: str) -> None:
     with desk.sessions.begin() as session:
         user = reversals.payer(session, reader)
         made, is_new = reversals.reverse(session, entry_id, user, now=desk.config.now())
-    parts = {"wallet_micros": made.wallet_micros, "reserve_micros": made.reserve_micros}
-    result = {"id": entry_id, "public_id": user.public_id, "currency": desk.config.currency} | parts
-    shown = " and ".join(
-        f"{desk.money(part)} {said}"
-        for part, said in zip(parts.values(), ("of the wallet", "of the reserve"), strict=True)
-        if part
-    )
+    parts = {"wallet": made.wallet_micros, "reserve": made.reserve_micros}
+    result = {"id": entry_id, "public_id": user.public_id, "currency": desk.config.currency}
+    result |= {f"{name}_micros": part for name, part in parts.items()}
+    shown = " and ".join(f"{desk.money(part)} of the {name}" for name, part in parts.items() if part)
     said = f"{'Taken' if is_new else 'Was taken'} back: {shown}."
     desk.answer(result | {"state": "reversed" if is_new else "already"}, said)
 

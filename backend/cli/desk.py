@@ -7,7 +7,8 @@ that failed, 2 wrong usage, 3 refused.
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ import click
 import psycopg
 import sqlalchemy as sa
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -124,6 +126,14 @@ def flattr() -> None:
     """Run a Flattr: a monthly flat rate, split evenly between the people a reader flattred."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def bar(verb: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on stderr, which is told how much is done, and of how much if that was not known."""
+    with Progress(console=messages, transient=True) as shown:
+        task = shown.add_task(verb, total=total)
+        yield lambda done, of=total: shown.update(task, completed=done, total=of)
 
 
 def table_of(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Table:

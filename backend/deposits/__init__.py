@@ -103,7 +103,7 @@ def _posting(deposit: Deposit, account: int) -> ledger.Posting:
     return ledger.Posting("deposit", str(deposit.id), account, into, deposit.amount_micros, concerns=into)
 
 
-def recent(session: Session, user: User, *, most: int = 12) -> Sequence[Deposit]:
+def recent(session: Session, user: User) -> Sequence[Deposit]:
     """What a reader paid in, the latest first."""
     query = sa.select(Deposit).where(Deposit.user_id == user.id)
-    return session.scalars(query.order_by(Deposit.at.desc(), Deposit.id.desc()).limit(most)).all()
+    return session.scalars(query.order_by(Deposit.at.desc(), Deposit.id.desc()).limit(12)).all()

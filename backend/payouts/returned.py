@@ -77,7 +77,7 @@ That account is not paid any more. Please enter yours anew, on the page Payout s
 
 
 def again(
-    session: Session, payout_id: int, iban: str, holder: str, currency: str, *, now: datetime, by: User | None = None
+    session: Session, payout_id: int, iban: str, holder: str, currency: str, *, now: datetime
 ) -> tuple[Payout, bool]:
     """Pay what came back to the same person, who has left and proved where to, as far as it is still there; it is in
     the next batch. Whether that is new.
@@ -97,8 +97,8 @@ def again(
     if amount == 0:
         raise none
     [payout] = payments.make(session, [(found.user_id, found.purpose, amount, target)], now=now)
-    actor_id, said = by.id if by else None, {"payout": payout.id, "iban": details.masked(target.iban)}
-    auditlog.record(session, "payout.again", str(found.id), now=now, actor_id=actor_id, **said)
+    iban_shown = details.masked(target.iban)
+    auditlog.record(session, "payout.again", str(found.id), now=now, payout=payout.id, iban=iban_shown)
     return payout, True
 
 
