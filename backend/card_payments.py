@@ -77,9 +77,9 @@ def look(session: Session, payment: CardPayment, *, now: datetime) -> None:
     jobs.enqueue(session, "card", str(payment.id), {"payment": payment.id}, now=now)
 
 
-def hear(session: Session, event: cards.Event, *, now: datetime) -> bool:
-    """A message of the provider, verified: have the payment that it is about looked at; whether it is one of ours."""
-    known = sa.or_(CardPayment.checkout_id.in_(event.objects), CardPayment.provider_id.in_(event.objects))
+def hear(session: Session, ids: frozenset[str], *, now: datetime) -> bool:
+    """A verified message of the provider: have the payment that it is about looked at; whether it is one of ours."""
+    known = sa.or_(CardPayment.checkout_id.in_(ids), CardPayment.provider_id.in_(ids))
     found = session.scalars(sa.select(CardPayment).where(known)).all()
     for payment in found:
         look(session, payment, now=now)

@@ -37,14 +37,6 @@ class Checkout:
 
 
 @dataclass(frozen=True)
-class Event:
-    """A hint: something happened to one of these *objects* (ids of checkouts and payments)."""
-
-    id: str
-    objects: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Taking:
     """A refund or dispute: what the provider took for it of what it held for us.
 
@@ -86,8 +78,8 @@ class Provider(Protocol):
     def checkout(self, key: str, amount_micros: int, currency: str, back_url: str) -> Checkout:
         """Prepare a payment; the same *key* prepares it once. People return to *back_url*, paid or not."""
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Event:
-        """What a message of the provider is about.
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> frozenset[str]:
+        """The ids of the checkouts and payments that a message of the provider may be about.
 
         Raises:
             BadSignature: It is not from the provider, too old, or was changed on its way.
