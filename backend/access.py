@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import bulk, users
-from backend.db import Base, Digest, Id, UtcDateTime, insert
+from backend.db import Base, Digest, Id, UtcDateTime, put
 from backend.errors import DomainError, InvalidRequest, NotFound
 from backend.urls import clean_title
 from backend.users import User
@@ -32,25 +32,17 @@ _READ_AS = str.maketrans("ilo", "110", " -")
 class LinkSpent(DomainError):
     """This link was used already, has expired, or a newer one was sent."""
 
-    code = "link_spent"
-
 
 class Unauthorized(DomainError):
     """This browser is not connected (any more)."""
-
-    code = "unauthorized"
 
 
 class PairingPending(DomainError):
     """The code has not been typed in yet."""
 
-    code = "pairing_pending"
-
 
 class PairingOver(DomainError):
     """This code was used already or has expired: ask for a new one."""
-
-    code = "pairing_over"
 
 
 class SignInLink(Base):
@@ -113,10 +105,7 @@ def new_link(session: Session, email: str, *, now: datetime, next_path: str = "/
     """
     token = secrets.token_urlsafe(20)
     row = {"token_hash": _hash(token), "next_path": _local(next_path), "created_at": now}
-    session.execute(
-        insert(session, SignInLink).on_conflict_do_update(index_elements=["email"], set_=row),
-        {"email": users.normal_address(email)} | row,
-    )
+    put(session, SignInLink, {"email": users.normal_address(email)}, row)
     return token
 
 

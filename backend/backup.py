@@ -8,7 +8,8 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -25,8 +26,6 @@ WITHOUT = "Not in it: the secret key (FLATTR_SECRET_KEY or the file secret_key) 
 
 class BackupFailed(DomainError):
     """The backup was not made; what there was before is as it was."""
-
-    code = "backup_failed"
 
 
 def make(
@@ -50,25 +49,35 @@ def make(
     with exclusive(engine, "backup"):
         if file.exists():
             raise BackupFailed(f"{file} is there already: name a new file.")
-        draft = file.with_name(f"{file.name}.partial")
-        draft.unlink(missing_ok=True)
-        # Nobody else may read it at any moment.
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        try:
+        with written_whole(file) as draft:
             if engine.dialect.name == "sqlite":
                 _copy_sqlite(Path(engine.url.database), draft, progress)
                 _check_sqlite(draft)
             else:
                 _dump_postgresql(engine, draft)
                 _run(["pg_restore", "--list", str(draft)], {})
-            _sync(draft)
-            draft.rename(file)
-            _sync(file.parent)
-        finally:
-            draft.unlink(missing_ok=True)
         with sessions.begin() as session:
             jobs.beat(session, "backup", now=now)
     return file.stat().st_size
+
+
+@contextmanager
+def written_whole(file: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """A draft of a file, which takes its place once it is on the disk; when anything goes wrong, all is as it was.
+
+    Args:
+        mode: Who may read it, from the first moment on, as far as the umask lets them: only its owner.
+    """
+    draft = file.with_name(f"{file.name}.partial")
+    draft.unlink(missing_ok=True)
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    try:
+        yield draft
+        _sync(draft)
+        draft.replace(file)
+        _sync(file.parent)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

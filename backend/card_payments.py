@@ -6,7 +6,6 @@ order does no harm, and neither does being killed anywhere.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
 
@@ -20,7 +19,7 @@ from backend.deposits import Origin
 from backend.deposits.unspent import unspent
 from backend.errors import DomainError, InvalidRequest
 from backend.ledger import BANK, CARDS, RESERVE, Posting, TransferConflict, transit, wallet
-from backend.money import CENT_MICROS, MAX_MICROS, MICROS
+from backend.money import CENT_MICROS, MAX_MICROS, MICROS, whole_cents
 from backend.users import User
 
 LEAST_MICROS, MOST_MICROS = 5 * MICROS, 500 * MICROS
@@ -34,8 +33,6 @@ _ANEW = {"populate_existing": True}
 class BadCardAmount(InvalidRequest):
     """Please choose between 5 and 500, in whole cents."""
 
-    code = "bad_card_amount"
-
 
 class NothingToRefund(DomainError):
     """So much of what you paid by card is not in your wallet any more."""
@@ -45,8 +42,6 @@ class NothingToRefund(DomainError):
 
 class CardMismatch(DomainError):
     """The card provider says something else of a payment than what was asked for. Nothing was booked."""
-
-    code = "card_mismatch"
 
 
 # A reader pays --------------------------------------------------------------------------------------------------------
@@ -82,9 +77,9 @@ def look(session: Session, payment: CardPayment, *, now: datetime) -> None:
     jobs.enqueue(session, "card", str(payment.id), {"payment": payment.id}, now=now)
 
 
-def hear(session: Session, event: cards.Event, *, now: datetime) -> bool:
-    """A message of the provider, verified: have the payment that it is about looked at; whether it is one of ours."""
-    known = sa.or_(CardPayment.checkout_id.in_(event.objects), CardPayment.provider_id.in_(event.objects))
+def hear(session: Session, ids: frozenset[str], *, now: datetime) -> bool:
+    """A verified message of the provider: have the payment that it is about looked at; whether it is one of ours."""
+    known = sa.or_(CardPayment.checkout_id.in_(ids), CardPayment.provider_id.in_(ids))
     found = session.scalars(sa.select(CardPayment).where(known)).all()
     for payment in found:
         look(session, payment, now=now)
@@ -129,8 +124,8 @@ def _refundable(session: Session, user: User) -> list[tuple[CardPayment, int]]:
     for payment in session.scalars(paid.order_by(CardPayment.id.desc())):
         part = min(left, max(payment.left_micros, 0))
         left -= part
-        if part >= CENT_MICROS:
-            found.append((payment, part - part % CENT_MICROS))
+        if cents := whole_cents(part):
+            found.append((payment, cents))
     return found
 
 
@@ -181,15 +176,6 @@ def _change(payment: CardPayment, *, taken: int = 0) -> None:
 # What the provider says -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What the provider said, and which refunds it was asked for meanwhile; some of them it will never make."""
-
-    truth: cards.Payment | None
-    tried: frozenset[int] = frozenset()
-    refused: frozenset[int] = frozenset()
-
-
 def reconcile(
     sessions: sessionmaker[Session], provider: Provider, payment_id: int, currency: str, *, now: datetime
 ) -> bool:
@@ -206,11 +192,11 @@ def reconcile(
         with sessions() as session:
             payment = session.get_one(CardPayment, payment_id)
             asked = session.scalars(_asked(payment)).all()
-        read = _ask_provider(provider, payment, asked)
+        truth, refused = _ask_provider(provider, payment, asked)
         with sessions.begin() as session:
             current = session.get_one(CardPayment, payment_id, with_for_update=True)
             if current.version == payment.version:
-                waits = _book(session, current, read, currency, now)
+                waits = _book(session, current, truth, refused, currency, now)
                 changed = current.version != payment.version
                 break
     else:
@@ -228,15 +214,16 @@ def _key(payment: CardPayment, refund: CardRefund) -> str:
     return f"{payment.key}-{refund.id}"
 
 
-def _ask_provider(provider: Provider, payment: CardPayment, asked: Iterable[CardRefund]) -> _Read:
+def _ask_provider(
+    provider: Provider, payment: CardPayment, asked: Iterable[CardRefund]
+) -> tuple[cards.Payment | None, set[int]]:
+    """What the provider says, once it was asked for all refunds; and which of them it will never make."""
     if payment.checkout_id is None:
-        return _Read(None)
+        return None, set()
     truth = provider.payment(payment.checkout_id)
     made = {taking.key for taking in truth.takings}
     missing = [refund for refund in asked if _key(payment, refund) not in made]
-    if not missing:
-        return _Read(truth)
-    refused = set()
+    refused: set[int] = set()
     for refund in missing:
         try:
             provider.refund(truth.id or "", refund.amount_micros, _key(payment, refund))
@@ -244,23 +231,25 @@ def _ask_provider(provider: Provider, payment: CardPayment, asked: Iterable[Card
             refused.add(refund.id)
         except CardsAway:
             pass  # it may have been made all the same: the provider is asked once more
-    return _Read(provider.payment(payment.checkout_id), frozenset(r.id for r in missing), frozenset(refused))
+    return provider.payment(payment.checkout_id) if missing else truth, refused
 
 
-def _book(session: Session, payment: CardPayment, read: _Read, currency: str, now: datetime) -> bool:
+def _book(
+    session: Session, payment: CardPayment, truth: cards.Payment | None, refused: set[int], currency: str, now: datetime
+) -> bool:
     """Book what was read; whether a refund still waits for the provider's word."""
     # In the order of their ids, as all who change balances lock them.
     ledger.balances(session, [CARDS, RESERVE, wallet(payment.user_id)], lock=True)
-    takings = read.truth.takings if read.truth else ()
-    if payment.state != "paid":
-        _book_payment(session, payment, read.truth, currency, now)
+    takings = truth.takings if truth else ()
     asked = {_key(payment, refund): refund for refund in session.scalars(_asked(payment))}
+    if payment.state != "paid":
+        _book_payment(session, payment, truth, currency, now)  # may ask for a refund, of which nothing was read yet
     for taking in takings:
         _book_taking(session, payment, taking, asked.pop(taking.key or "", None), now)
     for refund in asked.values():
-        if refund.id in read.refused:
+        if refund.id in refused:
             _book_refusal(session, payment, refund, now)
-    waits = any(refund.id in read.tried - read.refused for refund in asked.values())
+    waits = any(refund.id not in refused for refund in asked.values())
     is_open = any(taking.is_open for taking in takings)
     payment.look_at = _next_look(payment, now, soon=is_open or waits)
     return waits
@@ -341,8 +330,8 @@ def _book_refusal(session: Session, payment: CardPayment, refund: CardRefund, no
     ledger.post(session, [posting], now=now)
     user = session.get_one(User, payment.user_id)
     if not user.left_at:
-        mail = {"to": user.email, "subject": "Money could not go back to your card", "text": _REFUSED}
-        jobs.enqueue(session, "mail", f"{user.id} card refund {refund.id}", mail, now=now)
+        subject = "Money could not go back to your card"
+        jobs.mail(session, user.id, user.email, f"card refund {refund.id}", subject, _REFUSED, now=now)
 
 
 _REFUSED = """\

@@ -320,16 +320,11 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
         _mail(session, user_id, subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}", now)
 
 
-def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime, *, notice: str | None = None) -> None:
+def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime, *, notice: str = "") -> None:
     """Queue a mail; one that is a *notice* of this kind can be switched off (`notices`)."""
     user = session.get_one(User, user_id)
-    if user.left_at:
-        return
-    mail: dict[str, object] = {"to": user.email, "subject": subject, "text": text}
-    if notice:
-        mail |= {"notice": notice, "user": user.id}
-    # The person first: a job's key is cut off where it gets too long.
-    jobs.enqueue(session, "mail", f"{user.id} {now:%Y-%m-%d} {subject}", mail, now=now)
+    if not user.left_at:
+        jobs.mail(session, user.id, user.email, f"{now:%Y-%m-%d} {subject}", subject, text, now=now, notice=notice)
 
 
 _EVENTS = {

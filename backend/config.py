@@ -19,8 +19,6 @@ WITHOUT_CENTS = (
 class BadSetting(InvalidRequest):
     """A setting in the environment cannot be used."""
 
-    code = "bad_setting"
-
 
 @dataclass(frozen=True)
 class Config:

@@ -7,12 +7,12 @@ sessions of their own with `session_maker`.
 import fcntl
 import sqlite3
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import sqlalchemy as sa
 from alembic import command
@@ -23,8 +23,9 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, Session, mapped_column, sessionmaker
+from sqlalchemy.orm.interfaces import ORMOption
 
-from backend.errors import AnotherRun, DomainError
+from backend.errors import AnotherRun, DomainError, NotFound
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -83,8 +84,6 @@ db = SQLAlchemy(metadata=Base.metadata)
 
 class NotUpgraded(DomainError):
     """The database does not have the tables of this version."""
-
-    code = "not_upgraded"
 
 
 # SQLite ---------------------------------------------------------------------------------------------------------------
@@ -223,6 +222,37 @@ def constant(value: str | int) -> sa.BindParameter[Any]:
 def insert(session: Session, table: Any) -> Any:
     """The dialect's INSERT, which knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``."""
     return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def put(session: Session, table: Any, key: dict[str, Any], row: dict[str, Any]) -> None:
+    """Write the row of a key, or these columns of the one that is there."""
+    statement = insert(session, table).values(key | row)
+    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=row))
+
+
+Row = TypeVar("Row", bound=Base)
+
+
+def existing(
+    session: Session,
+    table: type[Row],
+    row_id: int,
+    refusal: NotFound | type[NotFound],
+    *,
+    lock: bool = False,
+    options: Sequence[ORMOption] = (),
+) -> Row:
+    """The row of an id that anybody may have typed; *lock* keeps it as it is until the transaction ends.
+
+    Raises:
+        NotFound: There is none; as *refusal* says it.
+    """
+    found = None
+    if row_id < 2**63:
+        found = session.get(table, row_id, options=options, with_for_update=lock or None, populate_existing=lock)
+    if found is None:
+        raise refusal
+    return found
 
 
 @contextmanager

@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import access, audit, checks, claims, cli, clicks, db, payouts, settlement, users
+from backend import access, audit, checks, claims, cli, clicks, db, settlement, users
 from backend import statements as st
 from backend.bank.pain import Party
 from backend.deposits import Deposit, imports
 from backend.ledger import Account, Kind
 from backend.money import decimal_text, format_money, parse_amount
+from backend.payouts import batches, details
 from backend.period import ends_at, starts_at
 from backend.users import User
 
@@ -108,17 +109,17 @@ def _pay_in(sessions: sessionmaker[Session], people: dict[str, User], file: Path
 
 
 def _pay_out(sessions: sessionmaker[Session], people: dict[str, User]) -> None:
-    now, terms = ends_at(OCTOBER), payouts.Terms(OURS, "EUR", parse_amount("5.00"))
+    now, terms = ends_at(OCTOBER), batches.Terms(OURS, "EUR", parse_amount("5.00"))
     _claim(sessions, people, list(OWNERS), now)  # what is paid was proved within three days
     with sessions.begin() as session:
         for name, iban in ACCOUNTS.items():
-            payouts.change(session, people[name], iban, name, "EUR", now=starts_at(OCTOBER))
+            details.change(session, people[name], iban, name, "EUR", now=starts_at(OCTOBER))
         otto, olga = (users.add(session, f"{name}@demo.example", now=now, operator=True) for name in ("otto", "olga"))
-    batch = payouts.prepare(sessions, terms, now=now, by=otto).batch
+    batch = batches.prepare(sessions, terms, now=now, by=otto).batch
     assert batch
     with sessions.begin() as session:
-        payouts.approve(session, batch.id, olga, batch.digest.hex(), OURS, now=now)
-        file = payouts.export(session, batch.id, now=now)
+        batches.approve(session, batch.id, olga, batch.digest.hex(), OURS, now=now)
+        file = batches.export(session, batch.id, now=now)
     out.print(
         f"\nPayday: {batch.payouts} owners have 5.00 € or more, {format_money(batch.total_micros, 'EUR')} together.\n"
         f"Otto prepares it, Olga approves it, and `flattr payouts export {batch.id} payouts.xml`\n"

@@ -1,10 +1,19 @@
 """The refusals of the domain: each class has a public code; the faces decide how a code is shown."""
 
+import re
+
 
 class DomainError(Exception):
-    """Something the rules refuse. The message is one sentence that a person can act on."""
+    """Something the rules refuse. The message is one sentence that a person can act on.
+
+    Its public `code` is the class's name, ``OwnSite`` is ``own_site``, where the class does not say another.
+    """
 
     code = "refused"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.code = vars(cls).get("code") or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, message: str | None = None) -> None:
         """Use *message*, or the first line of the class's docstring."""
@@ -14,37 +23,25 @@ class DomainError(Exception):
 class InvalidRequest(DomainError):
     """The request is not of the documented form."""
 
-    code = "invalid_request"
-
 
 class NotFound(DomainError):
     """There is nothing here."""
-
-    code = "not_found"
 
 
 class NotFlattrable(DomainError):
     """This address cannot be flattred."""
 
-    code = "not_flattrable"
-
 
 class OptedOut(DomainError):
     """This site asked not to be part of Flattr."""
-
-    code = "opted_out"
 
 
 class OwnSite(DomainError):
     """This is your own site: nobody flattrs themselves."""
 
-    code = "own_site"
-
 
 class PeriodEnded(DomainError):
     """That month has ended; its list stays as it is."""
-
-    code = "period_ended"
 
 
 class RateLimited(DomainError):
@@ -54,8 +51,6 @@ class RateLimited(DomainError):
         retry_after: Seconds until the next try may succeed.
     """
 
-    code = "rate_limited"
-
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"That was too often. Please try again in {-(-retry_after // 60)} minutes.")
         self.retry_after = retry_after
@@ -63,5 +58,3 @@ class RateLimited(DomainError):
 
 class AnotherRun(DomainError):
     """Another run of the same command is at work; it will finish the job."""
-
-    code = "another_run"

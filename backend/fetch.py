@@ -43,8 +43,6 @@ _UNICAST6 = ipaddress.ip_network("2000::/3")
 class FetchFailed(DomainError):
     """A site could not be fetched; `code` says why (see `claims.ADVICE`)."""
 
-    code = "fetch_failed"
-
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(detail or code)
         self.code = code

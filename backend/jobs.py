@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from backend.db import Base, Id, constant, index_where, insert
+from backend.db import Base, Id, constant, existing, index_where, put
 from backend.errors import DomainError, NotFound
 
 MAX_TRIES = 12
@@ -53,10 +53,16 @@ def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, n
 
     One that is being done right now is done again: it may have looked before what this is about happened.
     """
-    row = {"kind": kind, "key": key[:320], "payload": payload, "due_at": now, "tries": 0}
-    statement = insert(session, Job)
-    anew = {name: statement.excluded[name] for name in ("payload", "due_at", "tries")}
-    session.execute(statement.on_conflict_do_update(index_elements=["kind", "key"], set_=anew), row)
+    put(session, Job, {"kind": kind, "key": key[:320]}, {"payload": payload, "due_at": now, "tries": 0})
+
+
+def mail(
+    session: Session, user_id: int, to: str, about: str, subject: str, text: str, *, now: datetime, notice: str = ""
+) -> None:
+    """Have a mail sent to a user's address; the same *about* waits once. A kind of *notice* can be switched off."""
+    payload = {"to": to, "subject": subject, "text": text} | ({"notice": notice, "user": user_id} if notice else {})
+    # The person first: a job's key is cut off where it gets too long, and who leaves gets no more mails.
+    enqueue(session, "mail", f"{user_id} {about}", payload, now=now)
 
 
 def is_waiting(session: Session, kind: str, key: str) -> bool:
@@ -64,9 +70,9 @@ def is_waiting(session: Session, kind: str, key: str) -> bool:
     return bool(session.scalar(sa.select(Job.id).where(Job.kind == kind, Job.key == key)))
 
 
-def forget(session: Session, kind: str, prefix: str) -> None:
-    """What waits of a kind, and whose key begins so, is not done any more."""
-    session.execute(sa.delete(Job).where(Job.kind == kind, Job.key.startswith(prefix, autoescape=True)))
+def forget_mails(session: Session, user_id: int) -> None:
+    """What waits of a user's mails is not sent any more."""
+    session.execute(sa.delete(Job).where(Job.kind == "mail", Job.key.startswith(f"{user_id} ")))
 
 
 def stuck(session: Session, *, now: datetime, most: int) -> Sequence[Job]:
@@ -81,9 +87,7 @@ def retry(session: Session, job_id: int, *, now: datetime) -> Job:
     Raises:
         NotFound: It is done, or was given up.
     """
-    job = session.get(Job, job_id, with_for_update=True) if job_id < 2**63 else None
-    if job is None:
-        raise NotFound("This job is done, or was given up.")
+    job = existing(session, Job, job_id, NotFound("This job is done, or was given up."), lock=True)
     job.due_at, job.tries = now, 0
     session.flush()
     return job
@@ -91,8 +95,7 @@ def retry(session: Session, job_id: int, *, now: datetime) -> Job:
 
 def beat(session: Session, name: str, *, now: datetime) -> None:
     """It happened now."""
-    statement = insert(session, Heartbeat).values(name=name, at=now)
-    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"at": now}))
+    put(session, Heartbeat, {"name": name}, {"at": now})
 
 
 def last_beat(session: Session, name: str) -> datetime | None:

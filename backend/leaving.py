@@ -3,17 +3,18 @@
 What was transferred stays, under a tombstone; whom a settled month went to stays with it, but no page.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, payouts, users
+from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, users
 from backend.checks import World
 from backend.claims import Author, states
 from backend.ledger import BANK, FEES, Posting, income, wallet
-from backend.money import CENT_MICROS, format_money
+from backend.money import format_money, whole_cents
+from backend.payouts import payments, refunds
 from backend.sites import Site
 from backend.users import User
 
@@ -36,10 +37,6 @@ class Left:
     paid_back_micros: int
     rest_micros: int
 
-    def as_json(self) -> dict[str, object]:
-        """As commands print it."""
-        return asdict(self)
-
 
 def leave(
     session: Session, user: User, world: World, currency: str, *, now: datetime, actor_id: int | None = None
@@ -57,7 +54,7 @@ def leave(
     on_its_way = card_payments.refundable_by_card(session, user)
     if on_its_way:
         card_payments.refund(session, user, on_its_way, now=now)
-    on_its_way += payouts.leave(session, user, currency, now=now)
+    on_its_way += refunds.leave(session, user, currency, now=now)
     left = Left(user.public_id, user.deposit_reference, on_its_way, *_pay_back(session, user, now))
     for claim, _ in claims.of_user(session, user):
         checks.give_up(session, claim, world, now=now, actor_id=actor_id)
@@ -68,7 +65,7 @@ def leave(
     clicks.forget(session, user, now=now)
     users.forget(session, user)
     access.forget(session, user)
-    jobs.forget(session, "mail", f"{user.id} ")
+    jobs.forget_mails(session, user.id)
     _tell(session, user, left, currency, now)
     if user.is_operator:
         auditlog.record(session, "operator.lost", user.public_id, now=now, actor_id=actor_id)
@@ -77,6 +74,7 @@ def leave(
     user.email, user.name = f"{user.public_id}@left.invalid", TOMBSTONE
     user.is_operator, user.left_at = False, now
     session.flush()
+    payments.forget_left(session, [user.id])
     return left
 
 
@@ -85,7 +83,7 @@ def _pay_back(session: Session, user: User, now: datetime) -> tuple[int, int]:
     held = ledger.balances(session, [wallet(user.id), income(user.id)], lock=True)
     paid, rest = 0, 0
     for account, balance in held.items():
-        cents = balance - balance % CENT_MICROS
+        cents = whole_cents(balance)
         moves = ((BANK, "paid_back", cents), (FEES, "rest", balance - cents))
         postings = (Posting(code, "leaving", account, to, amount, concerns=account) for to, code, amount in moves)
         ledger.post(session, [posting for posting in postings if posting.amount_micros], now=now)
@@ -98,11 +96,11 @@ def _tell(session: Session, user: User, left: Left, currency: str, now: datetime
     amount = format_money(left.paid_back_micros, currency)
     text = f"Somebody has left. Pay {amount} back the way it came: their deposits had the reference {left.reference}.\n"
     for operator in operators if left.paid_back_micros else ():
-        mail = {"to": operator.email, "subject": f"Pay {amount} back", "text": text}
-        jobs.enqueue(session, "mail", f"{operator.id} left {left.public_id}", mail, now=now)
+        about = f"left {left.public_id}"
+        jobs.mail(session, operator.id, operator.email, about, f"Pay {amount} back", text, now=now)
     total = format_money(left.on_its_way_micros + left.paid_back_micros, currency)
-    goodbye = {"to": user.email, "subject": "You have left Flattr", "text": _GOODBYE.format(amount=total)}
-    jobs.enqueue(session, "mail", f"{user.id} left", goodbye, now=now)
+    goodbye = _GOODBYE.format(amount=total)
+    jobs.mail(session, user.id, user.email, "left", "You have left Flattr", goodbye, now=now)
 
 
 _GOODBYE = """\

@@ -21,14 +21,12 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import bulk
 from backend.bulk import Ints
-from backend.db import Base, Micros, UtcDateTime, append_only, insert
+from backend.db import Base, Micros, UtcDateTime, append_only, index_where, insert
 from backend.errors import DomainError
 
 
 class TransferConflict(DomainError):
     """Something different was already posted for the same purpose."""
-
-    code = "transfer_conflict"
 
 
 SOME = 1000  # transfers to look for at once
@@ -160,12 +158,7 @@ class Transfer(Base):
         sa.CheckConstraint("debit_account_id <> credit_account_id", name="accounts_differ"),
         sa.CheckConstraint("account_id IN (debit_account_id, credit_account_id)", name="concerns_its_account"),
         # Settlement would pay dearly for an index of all: this one has what it did not post.
-        sa.Index(
-            "transfers_account_id_idx",
-            "account_id",
-            sqlite_where=sa.text(_OTHERS),
-            postgresql_where=sa.text(_OTHERS),
-        ),
+        index_where(_OTHERS, "transfers_account_id_idx", "account_id"),
     )
 
     code: Mapped[str] = mapped_column(sa.String(16), primary_key=True)

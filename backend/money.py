@@ -10,6 +10,11 @@ _DECIMAL = re.compile(r"(\d{1,10})(?:\.(\d{1,6}))?", re.ASCII)
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£"}
 
 
+def whole_cents(micros: int) -> int:
+    """What of an amount a bank or a card can be paid: zero or more."""
+    return max(0, micros - micros % CENT_MICROS)
+
+
 def parse_amount(text: str) -> int:
     """Micros of a decimal amount as people type it: ``"5"``, ``"5.00"``, ``"5,5"``.
 

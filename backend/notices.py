@@ -78,8 +78,7 @@ def spread(sessions: sessionmaker[Session], job: dict[str, Any], config: Config,
         for user, subject, text in told:
             run.up_to = user.id
             if subject:
-                body = {"to": user.email, "subject": subject, "text": text, "notice": kind, "user": user.id}
-                jobs.enqueue(session, "mail", f"{user.id} {kind} {period}", body, now=now)
+                jobs.mail(session, user.id, user.email, f"{kind} {period}", subject, text, now=now, notice=kind)
         if len(told) < CHUNK:
             run.done_at = now
         else:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from backend import audit, auditlog, bulk, checks, doctor, jobs, settlement
 from backend.config import Config
-from backend.db import Base, PeriodNumber, insert
+from backend.db import Base, PeriodNumber, put
 from backend.errors import AnotherRun, DomainError
 from backend.settlement import Interrupted, Progress
 
@@ -74,8 +74,7 @@ def start(session: Session, kind: str, actor_id: int, *, now: datetime, period: 
             raise AnotherRun
     row = {"period": period, "asked_by": actor_id, "asked_at": now, "done": 0, "of": 0}
     row |= {"ended_at": None, "refusal": None, "result": None}
-    statement = insert(session, Run).values(row | {"kind": kind})
-    session.execute(statement.on_conflict_do_update(index_elements=["kind"], set_=row))
+    put(session, Run, {"kind": kind}, row)
     jobs.enqueue(session, "run", kind, {"kind": kind}, now=now)
     auditlog.record(session, f"{kind}.started", period or "", now=now, actor_id=actor_id)
     return True

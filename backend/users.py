@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from stdnum.iso7064 import mod_97_10
 
 from backend import auditlog
-from backend.db import Base, Id, Micros, PeriodNumber, index_where, insert
+from backend.db import Base, Id, Micros, PeriodNumber, index_where, insert, put
 from backend.errors import DomainError, InvalidRequest, NotFound
 from backend.money import MICROS
 from backend.period import period_of
@@ -27,19 +27,13 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()  # people try Flattr with names
 class BadAddress(InvalidRequest):
     """This is not an e-mail address."""
 
-    code = "bad_address"
-
 
 class NoSuchUser(NotFound):
     """There is no user with this address."""
 
-    code = "no_such_user"
-
 
 class BudgetOutOfRange(DomainError):
     """A monthly budget is between nothing and a million."""
-
-    code = "budget_out_of_range"
 
 
 class User(Base):
@@ -242,8 +236,7 @@ def set_thanks(session: Session, user: User, line: str, *, shows_name: bool, sho
     if said and len(said) > 140:
         raise InvalidRequest(f"A thank-you has 140 characters at most; this one has {len(said)}.")
     row = {"line": said, "shows_name": shows_name, "shows_supporters": shows_supporters}
-    statement = insert(session, Thanks).values({"user_id": user.id} | row)
-    session.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=row))
+    put(session, Thanks, {"user_id": user.id}, row)
 
 
 # Mails ----------------------------------------------------------------------------------------------------------------

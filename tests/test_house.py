@@ -142,8 +142,10 @@ def test_every_refusal_is_in_the_docs():
 
 def test_every_refusal_has_an_http_status():
     status = importlib.import_module("backend.api.errors").STATUS
-    faults = [f"{r.__module__}.{r.__name__}" for r in refusals() if not isinstance(status.get(r), int)]
+    faults = [f"{r.__module__}.{r.__name__}" for r in refusals() if not isinstance(status.get(r.code), int)]
     assert not faults, f"{in_words(faults)}\nAdd each to STATUS in backend/api/errors.py."
+    stale = sorted(set(status) - {r.code for r in refusals()})
+    assert not stale, f"{in_words(stale)}\nNo refusal has these codes: take them out of backend/api/errors.py."
 
 
 def test_every_setting_is_in_the_docs():

@@ -5,84 +5,26 @@ from typing import Any
 from apiflask.exceptions import HTTPError
 from flask import Response, json
 
-from backend import (
-    access,
-    audit,
-    backup,
-    card_payments,
-    cards,
-    claims,
-    clicks,
-    deposits,
-    errors,
-    ledger,
-    payouts,
-    settlement,
-    users,
-)
-from backend.bank.camt import BadStatement
-from backend.config import BadSetting
-from backend.db import NotUpgraded
-from backend.deposits.entries import NoSuchEntry, NotUnmatched
-from backend.deposits.reversals import NotReversible
-from backend.errors import DomainError
-from backend.fetch import FetchFailed
+from backend.errors import DomainError, RateLimited
 
-STATUS: dict[type[DomainError], int] = {
-    errors.InvalidRequest: 422,
-    errors.NotFound: 404,
-    errors.NotFlattrable: 422,
-    errors.OptedOut: 403,
-    errors.OwnSite: 403,
-    errors.PeriodEnded: 409,
-    errors.RateLimited: 429,
-    errors.AnotherRun: 409,
-    access.LinkSpent: 410,
-    access.Unauthorized: 401,
-    access.PairingPending: 428,
-    access.PairingOver: 410,
-    audit.AuditFailed: 409,
-    backup.BackupFailed: 500,
-    card_payments.BadCardAmount: 422,
-    card_payments.NothingToRefund: 409,
-    card_payments.CardMismatch: 409,
-    cards.BadSignature: 400,
-    cards.CardsAway: 503,
-    cards.CardsOff: 404,
-    cards.CardsRefused: 409,
-    claims.NoSuchClaim: 404,
-    claims.SiteTaken: 409,
-    clicks.NotSettledYet: 409,
-    clicks.PromiseKept: 409,
-    deposits.BadDeposit: 422,
-    deposits.DepositConflict: 409,
-    ledger.TransferConflict: 409,
-    payouts.BadIban: 422,
-    payouts.BatchChanged: 409,
-    payouts.BatchOver: 409,
-    payouts.NoAccount: 409,
-    payouts.NoBank: 409,
-    payouts.NoSuchBatch: 404,
-    payouts.NoSuchPayout: 404,
-    payouts.NotAnOperator: 403,
-    payouts.NotApproved: 409,
-    payouts.NothingToRefund: 409,
-    payouts.OneOperator: 403,
-    payouts.WrongDigest: 409,
-    settlement.NotOver: 409,
-    settlement.EarlierOpen: 409,
-    settlement.Interrupted: 503,
-    users.BadAddress: 422,
-    users.BudgetOutOfRange: 422,
-    users.NoSuchUser: 404,
-    BadSetting: 500,
-    BadStatement: 422,
-    FetchFailed: 502,
-    NoSuchEntry: 404,
-    NotReversible: 409,
-    NotUnmatched: 409,
-    NotUpgraded: 503,
+_REFUSED = {
+    400: "bad_signature",
+    401: "unauthorized",
+    403: "not_an_operator one_operator opted_out own_site",
+    404: "cards_off no_such_batch no_such_claim no_such_entry no_such_payout no_such_user not_found",
+    409: "another_run audit_failed batch_changed batch_over card_mismatch cards_refused deposit_conflict earlier_open "
+    "no_account no_bank not_approved not_from_cards not_over not_reversible not_settled_yet not_unmatched "
+    "nothing_to_refund period_ended promise_kept site_taken transfer_conflict wrong_digest",
+    410: "link_spent pairing_over",
+    422: "bad_address bad_card_amount bad_deposit bad_iban bad_statement budget_out_of_range invalid_request "
+    "not_flattrable",
+    428: "pairing_pending",
+    429: "rate_limited",
+    500: "backup_failed bad_setting",
+    502: "fetch_failed",
+    503: "cards_away interrupted not_upgraded",
 }
+STATUS = {code: status for status, codes in _REFUSED.items() for code in codes.split()}
 _CODES = {
     400: "invalid_request",
     401: "unauthorized",
@@ -119,14 +61,14 @@ def problem(status: int, title: str, code: str, detail: str, found: Any = None) 
 
 def status_of(refusal: DomainError) -> int:
     """The HTTP status of a refusal."""
-    return next((STATUS[kind] for kind in type(refusal).__mro__ if kind in STATUS), 400)
+    return STATUS.get(type(refusal).code, 400)
 
 
 def of_refusal(refusal: DomainError) -> Response:
     """The answer to a `DomainError`."""
     status = status_of(refusal)
     response = problem(status, "Refused", refusal.code, str(refusal))
-    if isinstance(refusal, errors.RateLimited):
+    if isinstance(refusal, RateLimited):
         response.headers["Retry-After"] = str(refusal.retry_after)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -38,7 +38,6 @@ def post_pairing_token(pairing_id: str, json_data: VerifierIn) -> TokenOut:
     token, device = access.redeem(session(), pairing_id, json_data.verifier, now=clock())
     user = session().get_one(User, device.user_id)
     text = f"{device.name} is connected to your Flattr now.\n\nIf that was not you: {config().base_url}/devices\n"
-    mail = {"to": user.email, "subject": "A browser was connected", "text": text}
-    jobs.enqueue(session(), "mail", f"{user.id} device {device.id}", mail, now=clock())
+    jobs.mail(session(), user.id, user.email, f"device {device.id}", "A browser was connected", text, now=clock())
     session().commit()
     return TokenOut(token=token)

@@ -32,8 +32,6 @@ _OPENING, _CLOSING = ("OPBD", "PRCD", "ITBD"), ("CLBD", "ITBD")
 class BadStatement(InvalidRequest):
     """This file is not a bank statement that can be booked. Nothing of it was."""
 
-    code = "bad_statement"
-
 
 @dataclass(frozen=True, slots=True)
 class Movement:

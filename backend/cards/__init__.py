@@ -15,25 +15,17 @@ from backend.errors import DomainError
 class CardsOff(DomainError):
     """This Flattr takes no cards."""
 
-    code = "cards_off"
-
 
 class CardsAway(DomainError):
     """The card provider does not answer right now. Nothing was paid; please try again in a few minutes."""
-
-    code = "cards_away"
 
 
 class CardsRefused(DomainError):
     """The card provider refused, for good."""
 
-    code = "cards_refused"
-
 
 class BadSignature(DomainError):
     """What claims to come from the card provider does not."""
-
-    code = "bad_signature"
 
 
 @dataclass(frozen=True)
@@ -42,14 +34,6 @@ class Checkout:
 
     id: str
     url: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """A hint: something happened to one of these *objects* (ids of checkouts and payments)."""
-
-    id: str
-    objects: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -94,8 +78,8 @@ class Provider(Protocol):
     def checkout(self, key: str, amount_micros: int, currency: str, back_url: str) -> Checkout:
         """Prepare a payment; the same *key* prepares it once. People return to *back_url*, paid or not."""
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Event:
-        """What a message of the provider is about.
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> frozenset[str]:
+        """The ids of the checkouts and payments that a message of the provider may be about.
 
         Raises:
             BadSignature: It is not from the provider, too old, or was changed on its way.
@@ -112,15 +96,11 @@ class Provider(Protocol):
         """
 
 
+@cache
 def provider(config: Config) -> Provider | None:
     """The provider that the settings name; None where no cards are taken."""
     if not config.stripe_key:
         return None
-    return _stripe(config.stripe_key, config.stripe_webhook_secret, config.stripe_api)
-
-
-@cache
-def _stripe(key: str, secret: str, api: str) -> Provider:
     from backend.cards.stripe import Stripe  # a large package, which most commands do without
 
-    return Stripe(key, secret, api)
+    return Stripe(config.stripe_key, config.stripe_webhook_secret, config.stripe_api)

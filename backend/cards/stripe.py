@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import stripe
 from stripe.params.checkout import SessionCreateParams
 
-from backend.cards import BadSignature, CardsAway, CardsRefused, Checkout, Event, Payment, Taking
+from backend.cards import BadSignature, CardsAway, CardsRefused, Checkout, Payment, Taking
 from backend.money import CENT_MICROS
 
 TIMEOUT_SECONDS = (4.0, 10.0)  # to connect, and to answer
@@ -57,13 +57,13 @@ class Stripe:
             raise CardsRefused("The card provider's page is not where it should be.")
         return Checkout(session.id, session.url or "")
 
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> Event:
+    def verify(self, body: bytes, headers: Mapping[str, str]) -> frozenset[str]:
         """As `Provider` says: signed with our secret within the last five minutes, over these very bytes."""
         try:
             event = stripe.Webhook.construct_event(body, headers.get("Stripe-Signature"), self._secret).to_dict()
             named = event["data"]["object"]
             ids = (named.get("id"), named.get("payment_intent"))
-            return Event(str(event["id"]), frozenset(found for found in ids if isinstance(found, str)))
+            return frozenset(found for found in ids if isinstance(found, str))
         except (stripe.SignatureVerificationError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadSignature from error
 

@@ -1,22 +1,8 @@
 """The `flattr` command: what operators do, and how the server and the worker start."""
 
-from backend.cli import books, cards, claims, deposits, months, payouts, people, serving, upkeep
+# These add their commands.
+from backend.cli import books, cards, claims, deposits, months, payouts, people, serving, upkeep  # noqa: F401
 from backend.cli.desk import flattr, main, open_desk
 from backend.cli.serving import is_free, job_handlers
 
-__all__ = [
-    "books",
-    "cards",
-    "claims",
-    "deposits",
-    "flattr",
-    "is_free",
-    "job_handlers",
-    "main",
-    "months",
-    "open_desk",
-    "payouts",
-    "people",
-    "serving",
-    "upkeep",
-]
+__all__ = ["flattr", "is_free", "job_handlers", "main", "open_desk"]

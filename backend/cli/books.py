@@ -1,7 +1,6 @@
-"""The books: as a journal, and as balances; the log of what operators did; backups, and whether all is well."""
+"""The books: as a journal, and as balances; the log of what operators did."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from backend import auditlog, ledger, users
 from backend import journal as journals
+from backend.backup import written_whole
 from backend.cli.desk import Desk, PeriodOrYear, PeriodType, desk, flattr, messages, table_of
 from backend.money import format_money
 from backend.period import ends_at, is_year, starts_at
@@ -58,16 +58,9 @@ def _written(file: Path | None) -> Iterator[TextIO]:
     """A file that is there in whole or, when anything goes wrong, as it was; or standard output."""
     if file is None:
         yield sys.stdout
-        return
-    draft = file.with_name(f"{file.name}.partial")
-    try:
-        with open(draft, "w", encoding="utf-8") as out:
+    else:
+        with written_whole(file, mode=0o666) as draft, open(draft, "w", encoding="utf-8") as out:
             yield out
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @flattr.command("log")

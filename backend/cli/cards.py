@@ -8,7 +8,6 @@ from backend import card_payments
 from backend.cards import CardsAway, CardsRefused
 from backend.cli.desk import Amount, Desk, desk, flattr, messages
 from backend.cli.serving import look_at_card
-from backend.money import format_money
 
 
 @flattr.group("cards")
@@ -48,6 +47,5 @@ def cards_paid_out(desk: Desk, amount: int, fee: int, reference: str) -> None:
     with desk.sessions.begin() as session:
         is_new = card_payments.paid_out(session, amount, fee, reference, now=desk.config.now())
     result = {"amount_micros": amount, "fee_micros": fee, "reference": reference}
-    shown = format_money(amount, desk.config.currency)
-    said = f"{shown} {'booked' if is_new else 'was booked already'} from the card provider to the bank."
+    said = f"{desk.money(amount)} {'booked' if is_new else 'was booked already'} from the card provider to the bank."
     desk.answer(result | {"state": "booked" if is_new else "already"}, said)

@@ -1,16 +1,16 @@
 """Money in."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 from rich.table import Table
+from sqlalchemy.orm import Session
 
 from backend import deposits, users
-from backend.cli.desk import Amount, Desk, desk, flattr, messages
+from backend.cli.desk import Amount, Desk, bar, desk, flattr, messages
 from backend.deposits import entries, imports, reversals
 from backend.deposits.entries import BankEntry
-from backend.money import format_money
 
 
 @flattr.group("deposits")
@@ -28,10 +28,9 @@ def deposits_add(desk: Desk, email: str, amount: int, reference: str) -> None:
     with desk.sessions.begin() as session:
         user = users.by_email(session, email)
         deposit, is_new = deposits.add(session, user, amount, reference, now=desk.config.now())
-    shown = format_money(amount, desk.config.currency)
     result = {"email": user.email, "reference": deposit.reference, "amount_micros": amount}
     result |= {"currency": desk.config.currency, "state": "booked" if is_new else "already"}
-    desk.answer(result, f"{shown} {'booked for' if is_new else 'was booked already for'} {user.email}.")
+    desk.answer(result, f"{desk.money(amount)} {'booked for' if is_new else 'was booked already for'} {user.email}.")
 
 
 @deposits_group.command("import")
@@ -40,15 +39,14 @@ def deposits_add(desk: Desk, email: str, amount: int, reference: str) -> None:
 def deposits_import(desk: Desk, statement: Path) -> None:
     """Book a bank statement, a camt.053 file, all of it or nothing; the same movement counts once."""
     config = desk.config
-    with Progress(console=messages, transient=True) as bar:
-        task = bar.add_task("Reading", total=statement.stat().st_size)
+    with bar("Reading", statement.stat().st_size) as tell:
         told = imports.import_file(
             desk.sessions,
             statement,
             iban=config.bank_iban,
             currency=config.currency,
             now=config.now(),
-            progress=lambda done: bar.update(task, completed=done),
+            progress=tell,
         )
     for warning in told.warnings:
         messages.print(warning, style="red", highlight=False, markup=False, soft_wrap=True)
@@ -62,10 +60,7 @@ def deposits_import(desk: Desk, statement: Path) -> None:
 @desk
 def deposits_unmatched(desk: Desk) -> None:
     """List the credits that wait for their reader, and why."""
-    with desk.sessions() as session:
-        found = entries.unmatched(session)
-    table = _entry_table(desk, found, f"{len(found)} unmatched") if found else "Nothing waits for its reader."
-    desk.answer({"entries": [entry.as_json() for entry in found]}, table)
+    _list(desk, entries.unmatched, "unmatched", "Nothing waits for its reader.")
 
 
 @deposits_group.command("assign")
@@ -77,7 +72,7 @@ def deposits_assign(desk: Desk, entry_id: int, email: str) -> None:
     with desk.sessions.begin() as session:
         user = users.by_email(session, email)
         deposit, is_new = entries.assign(session, entry_id, user, now=desk.config.now())
-    shown = format_money(deposit.amount_micros, desk.config.currency)
+    shown = desk.money(deposit.amount_micros)
     result = {"id": entry_id, "email": user.email, "amount_micros": deposit.amount_micros}
     result |= {"currency": desk.config.currency, "state": "assigned" if is_new else "already"}
     desk.answer(result, f"{shown} {'assigned to' if is_new else 'was assigned already to'} {user.email}.")
@@ -87,10 +82,7 @@ def deposits_assign(desk: Desk, entry_id: int, email: str) -> None:
 @desk
 def deposits_reversals(desk: Desk) -> None:
     """List what the bank took back and nobody has booked yet."""
-    with desk.sessions() as session:
-        found = reversals.waiting(session)
-    table = _entry_table(desk, found, f"{len(found)} taken back") if found else "Nothing was taken back."
-    desk.answer({"entries": [entry.as_json() for entry in found]}, table)
+    _list(desk, reversals.waiting, "taken back", "Nothing was taken back.")
 
 
 @deposits_group.command("reverse")
@@ -102,13 +94,10 @@ def deposits_reverse(desk: Desk, entry_id: int, reader: str) -> None:
     with desk.sessions.begin() as session:
         user = reversals.payer(session, reader)
         made, is_new = reversals.reverse(session, entry_id, user, now=desk.config.now())
-    parts = {"wallet_micros": made.wallet_micros, "reserve_micros": made.reserve_micros}
-    result = {"id": entry_id, "public_id": user.public_id, "currency": desk.config.currency} | parts
-    shown = " and ".join(
-        f"{format_money(part, desk.config.currency)} {said}"
-        for part, said in zip(parts.values(), ("of the wallet", "of the reserve"), strict=True)
-        if part
-    )
+    parts = {"wallet": made.wallet_micros, "reserve": made.reserve_micros}
+    result = {"id": entry_id, "public_id": user.public_id, "currency": desk.config.currency}
+    result |= {f"{name}_micros": part for name, part in parts.items()}
+    shown = " and ".join(f"{desk.money(part)} of the {name}" for name, part in parts.items() if part)
     said = f"{'Taken' if is_new else 'Was taken'} back: {shown}."
     desk.answer(result | {"state": "reversed" if is_new else "already"}, said)
 
@@ -120,10 +109,17 @@ def deposits_release(desk: Desk, entry_id: int) -> None:
     """Take an unmatched credit off the books: you send it back, or booked it otherwise; or ask no more of a debit."""
     with desk.sessions.begin() as session:
         entry, is_new = entries.release(session, entry_id, now=desk.config.now())
-    shown = format_money(entry.amount_micros, desk.config.currency)
+    shown = desk.money(entry.amount_micros)
     result = entry.as_json() | {"currency": desk.config.currency, "state": "returned" if is_new else "already"}
     payer = " ".join(filter(None, (entry.payer_name, entry.payer_iban))) or "its payer"
     desk.answer(result, f"{shown} of {payer} {'is' if is_new else 'was already'} off the books.")
+
+
+def _list(desk: Desk, find: Callable[[Session], list[BankEntry]], some: str, none: str) -> None:
+    with desk.sessions() as session:
+        found = find(session)
+    table = _entry_table(desk, found, f"{len(found)} {some}") if found else none
+    desk.answer({"entries": [entry.as_json() for entry in found]}, table)
 
 
 def _entry_table(desk: Desk, found: list[BankEntry], title: str) -> Table:
@@ -131,7 +127,7 @@ def _entry_table(desk: Desk, found: list[BankEntry], title: str) -> Table:
     table = Table("id", "booked", "amount", "why", "from", "says", title=title)
     table.columns[4].overflow = "fold"  # an account number is whole or useless
     for entry in found:
-        shown = format_money(entry.amount_micros, desk.config.currency)
+        shown = desk.money(entry.amount_micros)
         payer = "\n".join(filter(None, (entry.payer_name, entry.payer_iban)))
         why = (entry.reason or "").replace("_", " ")
         table.add_row(str(entry.id), entry.booked_on.isoformat(), shown, why, payer, entry.text or "")

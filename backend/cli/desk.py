@@ -7,7 +7,8 @@ that failed, 2 wrong usage, 3 refused.
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, NoReturn
@@ -16,13 +17,14 @@ import click
 import psycopg
 import sqlalchemy as sa
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from sqlalchemy.orm import Session, sessionmaker
 
 from backend import checks, db
 from backend.config import Config, from_environment
 from backend.errors import DomainError, InvalidRequest
-from backend.money import parse_amount
+from backend.money import format_money, parse_amount
 from backend.period import is_year, parse_period
 
 messages = Console(stderr=True)
@@ -40,6 +42,10 @@ class Desk:
     def world(self) -> checks.World:
         """What looks at sites need to know."""
         return checks.World(self.config.base_url, self.config.dev, self.config.secret_key)
+
+    def money(self, micros: int) -> str:
+        """An amount for people."""
+        return format_money(micros, self.config.currency)
 
     def answer(self, result: dict[str, Any], text: str | Table | None = None) -> None:
         """Print a result for programs or for people."""
@@ -120,6 +126,14 @@ def flattr() -> None:
     """Run a Flattr: a monthly flat rate, split evenly between the people a reader flattred."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextmanager
+def bar(verb: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on stderr, which is told how much is done, and of how much if that was not known."""
+    with Progress(console=messages, transient=True) as shown:
+        task = shown.add_task(verb, total=total)
+        yield lambda done, of=total: shown.update(task, completed=done, total=of)
 
 
 def table_of(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> Table:

@@ -1,18 +1,19 @@
 """Money out: batches of payouts, what came back, and refunds."""
 
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.table import Table
 
-from backend import payouts, users
+from backend import users
+from backend.backup import written_whole
 from backend.cli.desk import Desk, desk, flattr, messages, table_of
 from backend.money import format_money
-from backend.payouts import Batch, Payout, masked
+from backend.payouts import batches, refunds, returned
+from backend.payouts.details import masked
+from backend.payouts.tables import Batch, Payout
 
 
 @flattr.group("payouts")
@@ -27,7 +28,7 @@ def prepare(desk: Desk, by: str | None) -> None:
     """Freeze a batch of all that can be paid; one that waits for approval is shown again."""
     with desk.sessions() as session:
         operator = users.by_email(session, by) if by else None
-    prepared = payouts.prepare(desk.sessions, payouts.Terms.of(desk.config), now=desk.config.now(), by=operator)
+    prepared = batches.prepare(desk.sessions, batches.Terms.of(desk.config), now=desk.config.now(), by=operator)
     for sentence in prepared.left_out:
         messages.print(sentence, highlight=False)
     batch, skipped = prepared.batch, {"skipped": prepared.skipped}
@@ -42,7 +43,7 @@ def prepare(desk: Desk, by: str | None) -> None:
 def list_batches(desk: Desk) -> None:
     """All batches, the newest first."""
     with desk.sessions() as session:
-        rows = [_shown(batch) for batch in payouts.listing(session)]
+        rows = [_shown(batch) for batch in batches.listing(session)]
     table = Table("batch", "state", "payouts", "total", "created")
     for row in rows:
         total = format_money(row["total_micros"], row["currency"])
@@ -56,7 +57,7 @@ def list_batches(desk: Desk) -> None:
 def show(desk: Desk, batch: int) -> None:
     """A batch, its digest, and every payout in it."""
     with desk.sessions() as session:
-        found, rows = payouts.of_batch(session, batch)
+        found, rows = batches.of_batch(session, batch)
     table = Table("payout", "for", "state", "amount", "to", "account", title=_title(found))
     for payout in rows:
         account = masked(payout.iban) if payout.iban else ""
@@ -71,27 +72,14 @@ def _title(batch: Batch) -> str:
 
 
 def _shown(batch: Batch) -> dict[str, Any]:
-    return {
-        "batch": batch.id,
-        "state": batch.state,
-        "payouts": batch.payouts,
-        "total_micros": batch.total_micros,
-        "currency": batch.currency,
-        "message_id": batch.message_id,
-        "digest": batch.digest.hex(),
-        "created_at": batch.created_at.isoformat(),
-    }
+    names = ("state", "payouts", "total_micros", "currency", "message_id")
+    told = {"batch": batch.id} | {name: getattr(batch, name) for name in names}
+    return told | {"digest": batch.digest.hex(), "created_at": batch.created_at.isoformat()}
 
 
 def _line(payout: Payout) -> dict[str, Any]:
-    return {
-        "payout": payout.id,
-        "purpose": payout.purpose,
-        "state": payout.state,
-        "amount_micros": payout.amount_micros,
-        "holder": payout.holder,
-        "iban": masked(payout.iban) if payout.iban else None,
-    }
+    told = {name: getattr(payout, name) for name in ("purpose", "state", "amount_micros", "holder")}
+    return {"payout": payout.id} | told | {"iban": masked(payout.iban) if payout.iban else None}
 
 
 @payouts_group.command("approve")
@@ -103,8 +91,8 @@ def approve(desk: Desk, batch: int, by: str, digest: str) -> None:
     """Vouch for a batch that another operator prepared."""
     with desk.sessions.begin() as session:
         operator = users.by_email(session, by)
-        debtor = payouts.debtor_of(desk.config)
-        is_new = payouts.approve(session, batch, operator, digest, debtor, now=desk.config.now())
+        debtor = batches.debtor_of(desk.config)
+        is_new = batches.approve(session, batch, operator, digest, debtor, now=desk.config.now())
     _done(desk, batch, "approved", is_new)
 
 
@@ -115,31 +103,15 @@ def approve(desk: Desk, batch: int, by: str, digest: str) -> None:
 def export(desk: Desk, batch: int, file: Path) -> None:
     """Write an approved batch's pain.001 file for the bank, the same bytes each time; `-` is standard output."""
     with desk.sessions.begin() as session:
-        written = payouts.export(session, batch, now=desk.config.now())
+        written = batches.export(session, batch, now=desk.config.now())
     if str(file) == "-":
         sys.stdout.buffer.write(written)
         return
-    _write(file, written)
-    desk.answer({"batch": batch, "file": str(file), "bytes": len(written)}, f"{file}: {len(written)} bytes.")
-
-
-def _write(file: Path, written: bytes) -> None:
-    """Whole or not at all; another file of that name is left alone.
-
-    Raises:
-        FileExistsError: There is one.
-    """
     if file.exists() and file.read_bytes() != written:
         raise FileExistsError(f"{file} is another file already. Give a new name.")
-    draft, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(draft, "wb") as out:
-            out.write(written)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(file)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with written_whole(file) as draft:
+        draft.write_bytes(written)
+    desk.answer({"batch": batch, "file": str(file), "bytes": len(written)}, f"{file}: {len(written)} bytes.")
 
 
 @payouts_group.command("confirm")
@@ -148,7 +120,7 @@ def _write(file: Path, written: bytes) -> None:
 def confirm(desk: Desk, batch: int) -> None:
     """The bank has paid: all of a batch but what failed."""
     with desk.sessions.begin() as session:
-        is_new = payouts.confirm(session, batch, now=desk.config.now())
+        is_new = batches.confirm(session, batch, now=desk.config.now())
     _done(desk, batch, "confirmed", is_new)
 
 
@@ -158,7 +130,7 @@ def confirm(desk: Desk, batch: int) -> None:
 def cancel(desk: Desk, batch: int) -> None:
     """Drop a batch whose file is not out yet; the money goes back."""
     with desk.sessions.begin() as session:
-        is_new = payouts.cancel(session, batch, now=desk.config.now())
+        is_new = batches.cancel(session, batch, now=desk.config.now())
     _done(desk, batch, "cancelled", is_new)
 
 
@@ -174,7 +146,7 @@ def _done(desk: Desk, batch: int, state: str, is_new: bool) -> None:
 def fail(desk: Desk, payout: int, reason: str) -> None:
     """The bank did not pay a payout, or sent it back: the money is the payee's again, who is told."""
     with desk.sessions.begin() as session:
-        is_new = payouts.fail(session, payout, desk.config.currency, now=desk.config.now(), reason=reason)
+        is_new = returned.fail(session, payout, desk.config.currency, now=desk.config.now(), reason=reason)
     said = f"Payout {payout} {'failed' if is_new else 'had failed already'}."
     desk.answer({"payout": payout, "state": "failed" if is_new else "already"}, said)
 
@@ -184,7 +156,7 @@ def fail(desk: Desk, payout: int, reason: str) -> None:
 def stranded(desk: Desk) -> None:
     """What came back although its payee has left: `again` pays it."""
     with desk.sessions() as session:
-        rows = [{"public_id": user.public_id} | _line(payout) for user, payout in payouts.stranded(session)]
+        rows = [{"public_id": user.public_id} | _line(payout) for user, payout in returned.stranded(session)]
     names = ("payout", "public_id", "purpose", "amount_micros")
     desk.answer({"payouts": rows}, table_of(names, rows) if rows else "Nothing rests with somebody who has left.")
 
@@ -196,10 +168,9 @@ def stranded(desk: Desk) -> None:
 @desk
 def again(desk: Desk, payout: int, iban: str, holder: str) -> None:
     """Put what came back from somebody who has left into the next batch, to an account they proved to be theirs."""
-    currency = desk.config.currency
     with desk.sessions.begin() as session:
-        made, is_new = payouts.again(session, payout, iban, holder, currency, now=desk.config.now())
-    amount = format_money(made.amount_micros, currency)
+        made, is_new = returned.again(session, payout, iban, holder, desk.config.currency, now=desk.config.now())
+    amount = desk.money(made.amount_micros)
     said = f"Payout {made.id}, {amount}, {'waits for the next batch' if is_new else f'was made already: {made.state}'}."
     desk.answer(_line(made) | {"new": is_new}, said)
 
@@ -216,7 +187,6 @@ def request(desk: Desk, email: str) -> None:
     """Put a reader's unspent money, as far as it came through the bank, into the next batch."""
     with desk.sessions.begin() as session:
         user = users.by_email(session, email)
-        payout = payouts.request(session, user, desk.config.currency, now=desk.config.now())
-    currency = desk.config.currency
-    result = _line(payout) | {"currency": currency, "due_at": payout.due_at.isoformat()}
-    desk.answer(result, f"{format_money(payout.amount_micros, currency)} for {user.email} is in the next batch.")
+        payout = refunds.request(session, user, desk.config.currency, now=desk.config.now())
+    result = _line(payout) | {"currency": desk.config.currency, "due_at": payout.due_at.isoformat()}
+    desk.answer(result, f"{desk.money(payout.amount_micros)} for {user.email} is in the next batch.")

@@ -1,10 +1,11 @@
 """The people: adding, letting in, deleting."""
 
+from dataclasses import asdict
+
 import click
 
 from backend import access, leaving, users
 from backend.cli.desk import Amount, Desk, desk, flattr
-from backend.money import format_money
 
 
 @flattr.group("users")
@@ -66,8 +67,8 @@ def users_delete(desk: Desk, email: str, yes: bool) -> None:
         left = leaving.leave(session, user, desk.world, desk.config.currency, now=desk.config.now())
     said = f"{email} has left."
     if left.on_its_way_micros:
-        said += f" {format_money(left.on_its_way_micros, desk.config.currency)} is in the next batch of payouts."
+        said += f" {desk.money(left.on_its_way_micros)} is in the next batch of payouts."
     if left.paid_back_micros or not left.on_its_way_micros:
-        amount = format_money(left.paid_back_micros, desk.config.currency)
+        amount = desk.money(left.paid_back_micros)
         said += f" Pay {amount} back; their deposits had the reference {left.reference}."
-    desk.answer(left.as_json() | {"currency": desk.config.currency}, said)
+    desk.answer(asdict(left) | {"currency": desk.config.currency}, said)

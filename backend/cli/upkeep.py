@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
 from backend import backup, doctor
-from backend.cli.desk import Desk, desk, flattr, messages, table_of
+from backend.cli.desk import Desk, bar, desk, flattr, messages, table_of
 
 
 @flattr.command("backup")
@@ -16,14 +15,8 @@ from backend.cli.desk import Desk, desk, flattr, messages, table_of
 @desk
 def backup_command(desk: Desk, file: Path) -> None:
     """Write a consistent copy of the database to a new FILE, while it is served."""
-    with Progress(console=messages, transient=True) as bar:
-        task = bar.add_task("Copying", total=None)
-        size = backup.make(
-            desk.sessions,
-            file.absolute(),
-            now=desk.config.now(),
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
+    with bar("Copying") as tell:
+        size = backup.make(desk.sessions, file.absolute(), now=desk.config.now(), progress=tell)
     messages.print(backup.WITHOUT, highlight=False, soft_wrap=True)
     desk.answer({"file": str(file), "bytes": size}, f"{file} has the database: {size:,} bytes.")
 

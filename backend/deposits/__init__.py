@@ -20,13 +20,9 @@ FROM_BANK = "bank entry "  # so begin the references of deposits from bank state
 class DepositConflict(DomainError):
     """This reference was booked before with another amount or for another user."""
 
-    code = "deposit_conflict"
-
 
 class BadDeposit(InvalidRequest):
     """A deposit needs a reference and a positive amount."""
-
-    code = "bad_deposit"
 
 
 class Deposit(Base):
@@ -88,57 +84,26 @@ def add(
     deposit = session.scalars(sa.select(Deposit).where(Deposit.reference == text)).one()
     if (deposit.user_id, deposit.amount_micros) != (user.id, amount_micros):
         raise DepositConflict
-    into = ledger.wallet(user.id)
-    posting = ledger.Posting("deposit", str(deposit.id), origin.account, into, amount_micros, concerns=into)
-    ledger.post(session, [posting], now=now)
+    ledger.post(session, [_posting(deposit, origin.account)], now=now)
     if is_new and origin.source == BY_HAND.source:
         said = {"deposit": deposit.id, "amount_micros": amount_micros}
         auditlog.record(session, "deposit.by_hand", user.public_id, now=now, **said)
     return deposit, is_new
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A deposit to be."""
-
-    user_id: int
-    amount_micros: int
-    reference: str
-    origin: Origin
+def add_new(session: Session, new: Sequence[Deposit], *, now: datetime) -> None:
+    """Book many deposits from the bank at once, whose references are new."""
+    session.add_all(new)
+    session.flush()
+    ledger.post(session, [_posting(deposit, ledger.BANK) for deposit in new], now=now)
 
 
-def add_new(session: Session, arrivals: Sequence[Arrival], *, now: datetime) -> None:
-    """Book many deposits at once, whose references are new."""
-    if not arrivals:
-        return
-    rows = [
-        {
-            "user_id": arrival.user_id,
-            "reference": arrival.reference,
-            "amount_micros": arrival.amount_micros,
-            "at": now,
-            "source": arrival.origin.source,
-            "payer_name": arrival.origin.payer_name,
-            "payer_iban": arrival.origin.payer_iban,
-        }
-        for arrival in arrivals
-    ]
-    ids = session.scalars(sa.insert(Deposit).returning(Deposit.id, sort_by_parameter_order=True), rows).all()
-    postings = [
-        ledger.Posting(
-            "deposit",
-            str(deposit_id),
-            a.origin.account,
-            into := ledger.wallet(a.user_id),
-            a.amount_micros,
-            concerns=into,
-        )
-        for deposit_id, a in zip(ids, arrivals, strict=True)
-    ]
-    ledger.post(session, postings, now=now)
+def _posting(deposit: Deposit, account: int) -> ledger.Posting:
+    into = ledger.wallet(deposit.user_id)
+    return ledger.Posting("deposit", str(deposit.id), account, into, deposit.amount_micros, concerns=into)
 
 
-def recent(session: Session, user: User, *, most: int = 12) -> Sequence[Deposit]:
+def recent(session: Session, user: User) -> Sequence[Deposit]:
     """What a reader paid in, the latest first."""
     query = sa.select(Deposit).where(Deposit.user_id == user.id)
-    return session.scalars(query.order_by(Deposit.at.desc(), Deposit.id.desc()).limit(most)).all()
+    return session.scalars(query.order_by(Deposit.at.desc(), Deposit.id.desc()).limit(12)).all()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import auditlog, deposits, ledger
-from backend.db import Base, Digest, Id, Micros
+from backend.db import Base, Digest, Id, Micros, existing
 from backend.deposits import Deposit, Origin
 from backend.errors import DomainError, NotFound
 from backend.ledger import BANK, SUSPENSE, Posting
@@ -18,13 +18,9 @@ TAKEN_BACK = ("reversal", "returned_payout")  # why a debit is ignored of which 
 class NoSuchEntry(NotFound):
     """No bank statement brought an entry of this number."""
 
-    code = "no_such_entry"
-
 
 class NotUnmatched(DomainError):
     """This entry does not wait for a reader (any more)."""
-
-    code = "not_unmatched"
 
 
 class BankStatement(Base):
@@ -107,7 +103,7 @@ def assign(
         NotUnmatched: It is somebody else's, was sent back, or is no deposit at all.
         NoSuchUser: The user has left.
     """
-    entry = locked(session, entry_id)
+    entry = existing(session, BankEntry, entry_id, NoSuchEntry, lock=True)
     if user.left_at:
         raise NoSuchUser(f"{user.email} has left.")
     found = session.scalar(sa.select(Deposit).where(Deposit.reference == entry.deposit_reference))
@@ -130,7 +126,7 @@ def release(session: Session, entry_id: int, *, now: datetime, actor_id: int | N
         NoSuchEntry: There is no entry of this number.
         NotUnmatched: It is somebody's, or never came.
     """
-    entry = locked(session, entry_id)
+    entry = existing(session, BankEntry, entry_id, NoSuchEntry, lock=True)
     if entry.state == "returned" or entry.reason == "released":
         return entry, False
     if entry.amount_micros < 0 and entry.reason in TAKEN_BACK:
@@ -144,18 +140,6 @@ def release(session: Session, entry_id: int, *, now: datetime, actor_id: int | N
     amount = entry.amount_micros
     auditlog.record(session, "bank_entry.returned", str(entry.id), now=now, actor_id=actor_id, amount_micros=amount)
     return entry, True
-
-
-def locked(session: Session, entry_id: int) -> BankEntry:
-    """An entry that nobody else changes meanwhile.
-
-    Raises:
-        NoSuchEntry: There is no entry of this number.
-    """
-    entry = session.get(BankEntry, entry_id, with_for_update=True, populate_existing=True)
-    if entry is None:
-        raise NoSuchEntry
-    return entry
 
 
 def book_later(session: Session, entry: BankEntry, user: User, state: str, *, now: datetime) -> Deposit:

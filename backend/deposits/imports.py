@@ -10,6 +10,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from backend import auditlog, deposits, ledger
 from backend.bank import camt
 from backend.bank.camt import Movement, Statement
 from backend.db import exclusive, insert
-from backend.deposits import Origin
+from backend.deposits import Deposit
 from backend.deposits.entries import BankEntry, BankStatement, book_later
 from backend.deposits.reference import public_ids
 from backend.ledger import BANK, SUSPENSE, Posting
@@ -182,27 +183,17 @@ def same(told: Sequence[BankEntry], known: Iterable[BankEntry]) -> dict[BankEntr
                 found[entry] = waiting[key].popleft()
                 del free[found[entry]]
 
-    pair(_name_and_content, _name_and_content)
-    pair(_name, _name)
-    pair(_content_of_nameless, _content)
-    pair(_content, _content_of_nameless)
+    def name(entry: BankEntry) -> object:
+        return (entry.booked_on, entry.amount_micros, entry.bank_reference) if entry.bank_reference else None
+
+    def content_of_nameless(entry: BankEntry) -> object:
+        return None if entry.bank_reference else entry.content
+
+    pair(attrgetter("bank_reference", "content"), attrgetter("bank_reference", "content"))
+    pair(name, name)
+    pair(content_of_nameless, attrgetter("content"))
+    pair(attrgetter("content"), content_of_nameless)
     return found
-
-
-def _name(entry: BankEntry) -> object:
-    return (entry.booked_on, entry.amount_micros, entry.bank_reference) if entry.bank_reference else None
-
-
-def _content(entry: BankEntry) -> object:
-    return entry.content
-
-
-def _content_of_nameless(entry: BankEntry) -> object:
-    return None if entry.bank_reference else entry.content
-
-
-def _name_and_content(entry: BankEntry) -> object:
-    return entry.bank_reference, entry.content
 
 
 def _learn(
@@ -220,17 +211,17 @@ def _learn(
 
 def _book(session: Session, new: list[BankEntry], meant: dict[BankEntry, User], *, now: datetime) -> None:
     """Write new entries, make those that name their reader deposits, and put the other credits on SUSPENSE."""
-    origins = {entry: Origin("bank", BANK, entry.payer_name, entry.payer_iban) for entry in meant}
-    for entry in meant:
+    made: dict[BankEntry, Deposit] = {}
+    for entry, user in meant.items():
+        made[entry] = Deposit(user_id=user.id, amount_micros=entry.amount_micros, at=now, source="bank")
+        made[entry].payer_name, made[entry].payer_iban = entry.payer_name, entry.payer_iban
         entry.forget_payer()
     session.add_all(new)
     session.flush()
-    rows = [
-        deposits.Arrival(meant[entry].id, entry.amount_micros, entry.deposit_reference, origins[entry])
-        for entry in new
-        if entry.state == "matched"
-    ]
-    deposits.add_new(session, rows, now=now)
+    matched = [entry for entry in new if entry.state == "matched"]
+    for entry in matched:
+        made[entry].reference = entry.deposit_reference
+    deposits.add_new(session, [made[entry] for entry in matched], now=now)
     waiting = [
         Posting("suspense", str(entry.id), BANK, SUSPENSE, entry.amount_micros, concerns=SUSPENSE)
         for entry in new
@@ -241,17 +232,9 @@ def _book(session: Session, new: list[BankEntry], meant: dict[BankEntry, User], 
 
 def _remember(session: Session, statement: Statement, digest: bytes, number: int, *, now: datetime) -> None:
     days = [movement.booked_on for movement in statement.movements]
-    row = {
-        "account": statement.account,
-        "identifier": statement.identifier,
-        "opening_micros": statement.opening_micros,
-        "closing_micros": statement.closing_micros,
-        "opened_on": min([*days, statement.closed_on]),
-        "closed_on": statement.closed_on,
-        "file_sha256": digest,
-        "number": number,
-        "at": now,
-    }
+    names = ("account", "identifier", "opening_micros", "closing_micros", "closed_on")
+    row = {name: getattr(statement, name) for name in names} | {"opened_on": min([*days, statement.closed_on])}
+    row |= {"file_sha256": digest, "number": number, "at": now}
     session.execute(insert(session, BankStatement).values(row).on_conflict_do_nothing())
 
 

@@ -6,9 +6,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend import auditlog, ledger
-from backend.db import Base, Micros, append_only
+from backend.db import Base, Micros, append_only, existing
 from backend.deposits import Deposit
-from backend.deposits.entries import TAKEN_BACK, BankEntry, locked
+from backend.deposits.entries import TAKEN_BACK, BankEntry, NoSuchEntry
 from backend.deposits.reference import public_ids
 from backend.errors import DomainError
 from backend.ledger import BANK, RESERVE, Posting, wallet
@@ -17,8 +17,6 @@ from backend.users import NoSuchUser, User, by_email
 
 class NotReversible(DomainError):
     """The bank took back nothing that this reader paid in."""
-
-    code = "not_reversible"
 
 
 class Reversal(Base):
@@ -71,7 +69,7 @@ def reverse(
         NoSuchEntry: There is no entry of this number.
         NotReversible: It is no debit, was of another reader, or no deposit is as large.
     """
-    entry = locked(session, entry_id)
+    entry = existing(session, BankEntry, entry_id, NoSuchEntry, lock=True)
     if found := session.get(Reversal, entry.id):
         if session.get_one(Deposit, found.deposit_id).user_id != user.id:
             raise NotReversible(f"Entry {entry.id} took back what another reader paid in.")
@@ -82,16 +80,15 @@ def reverse(
     micros = -entry.amount_micros
     deposit = _deposit(session, user, micros)
     from_wallet = min(micros, ledger.balance(session, wallet(user.id)))
-    made = Reversal(entry_id=entry.id, deposit_id=deposit.id, wallet_micros=from_wallet, at=now)
-    made.reserve_micros = micros - from_wallet
+    parts = {"wallet_micros": from_wallet, "reserve_micros": micros - from_wallet}
+    made = Reversal(entry_id=entry.id, deposit_id=deposit.id, at=now, **parts)
     session.add(made)
     session.flush()
-    parts = {wallet(user.id): made.wallet_micros, RESERVE: made.reserve_micros}
-    about = str(entry.id)
-    postings = [Posting("deposit_taken", about, of, BANK, part, concerns=of) for of, part in parts.items() if part]
+    about, bearers = str(entry.id), zip((wallet(user.id), RESERVE), parts.values(), strict=True)
+    postings = [Posting("deposit_taken", about, of, BANK, part, concerns=of) for of, part in bearers if part]
     ledger.post(session, postings, now=now)
-    said = {"deposit": deposit.id, "wallet_micros": from_wallet, "reserve_micros": made.reserve_micros}
-    auditlog.record(session, "deposit.reversed", about, now=now, actor_id=actor_id, user=user.public_id, **said)
+    said = {"deposit": deposit.id, "user": user.public_id} | parts
+    auditlog.record(session, "deposit.reversed", about, now=now, actor_id=actor_id, **said)
     return made, True
 
 

@@ -16,12 +16,12 @@ from backend import (  # noqa: F401
     ledger,
     limits,
     notices,
-    payouts,
     runs,
     sites,
     users,
 )
 from backend.deposits import reversals  # noqa: F401
+from backend.payouts import batches  # noqa: F401
 
 engine: sa.Engine = context.config.attributes.get("engine") or db.make_engine(config.from_environment().database_url)
 with engine.connect().execution_options(flattr_writing=True) as connection:

@@ -4,7 +4,6 @@ Each step is one transaction: killed anywhere, it was done or it was not, and ru
 """
 
 import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,19 +11,20 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import audit, auditlog, jobs, ledger
+from backend import audit, auditlog, jobs
 from backend.bank import pain
 from backend.config import Config
-from backend.db import exclusive
-from backend.errors import AnotherRun, DomainError, InvalidRequest, NotFound
-from backend.money import CENT_MICROS, format_money
+from backend.db import exclusive, existing
+from backend.errors import DomainError, NotFound
+from backend.money import CENT_MICROS
 from backend.payouts import details, owners, payments
 from backend.payouts.details import Target
 from backend.payouts.owners import Standing
-from backend.payouts.tables import Batch, Payout, PayoutDetails
+from backend.payouts.tables import Batch, Payout
 from backend.users import User
 
 MOST = 10_000  # payments in a file: what banks take
+_NO_FILE = sa.orm.defer(Batch.file)
 SKIPPED = {
     "below_minimum": "are below the minimum",
     "no_account": "gave no bank account",
@@ -39,55 +39,33 @@ SKIPPED = {
 class NoBank(DomainError):
     """Payouts need the account that they are paid from: set FLATTR_BANK_NAME and FLATTR_BANK_IBAN."""
 
-    code = "no_bank"
-
 
 class NoSuchBatch(NotFound):
     """There is no such batch of payouts."""
-
-    code = "no_such_batch"
-
-
-class NoSuchPayout(NotFound):
-    """There is no such payout."""
-
-    code = "no_such_payout"
 
 
 class NotApproved(DomainError):
     """This batch is not approved."""
 
-    code = "not_approved"
-
 
 class NotAnOperator(DomainError):
     """Only operators prepare and approve payouts."""
-
-    code = "not_an_operator"
 
 
 class OneOperator(DomainError):
     """Who prepared a batch does not approve it: ask another operator."""
 
-    code = "one_operator"
-
 
 class WrongDigest(DomainError):
     """This is not the digest of the batch."""
-
-    code = "wrong_digest"
 
 
 class BatchChanged(DomainError):
     """The batch is not what was prepared. Cancel it, and find out who changed it."""
 
-    code = "batch_changed"
-
 
 class BatchOver(DomainError):
     """For this batch it is too late."""
-
-    code = "batch_over"
 
 
 @dataclass(frozen=True)
@@ -239,7 +217,7 @@ def approve(session: Session, batch_id: int, by: User, digest: str, debtor: pain
         WrongDigest, BatchChanged: It is not what was prepared.
         BatchOver: It was cancelled.
     """
-    batch = _locked(session, batch_id)
+    batch = existing(session, Batch, batch_id, NoSuchBatch, lock=True)
     if not by.is_operator:
         raise NotAnOperator
     if by.id == batch.prepared_by:
@@ -270,7 +248,7 @@ def export(session: Session, batch_id: int, *, now: datetime, by: User | None = 
         BatchChanged: It is not what was approved.
         BatchOver: It was cancelled, or forgotten because somebody in it has left.
     """
-    batch = _locked(session, batch_id)
+    batch = existing(session, Batch, batch_id, NoSuchBatch, lock=True)
     if batch.state == "prepared":
         raise NotApproved(f"Batch {batch.id} is not approved. Another operator runs `flattr payouts approve`.")
     if batch.file is None:
@@ -290,7 +268,7 @@ def confirm(session: Session, batch_id: int, *, now: datetime, by: User | None =
         NotApproved: It was never exported, so no bank can have paid it.
         BatchOver: It was cancelled.
     """
-    batch = _locked(session, batch_id)
+    batch = existing(session, Batch, batch_id, NoSuchBatch, lock=True)
     if batch.state == "cancelled":
         raise BatchOver(f"Batch {batch.id} was cancelled.")
     if batch.state in ("prepared", "approved"):
@@ -301,7 +279,7 @@ def confirm(session: Session, batch_id: int, *, now: datetime, by: User | None =
     payments.settle(session, [payout for payout in rows if payout.state == "open"], now=now)
     batch.state = "confirmed"
     _log(session, batch, "confirmed", now, by)
-    _forget(session, [payout.user_id for payout in rows])
+    payments.forget_left(session, [payout.user_id for payout in rows])
     return True
 
 
@@ -313,7 +291,7 @@ def cancel(session: Session, batch_id: int, *, now: datetime, by: User | None = 
     Raises:
         BatchOver: Its file is out: the bank may pay it.
     """
-    batch = _locked(session, batch_id)
+    batch = existing(session, Batch, batch_id, NoSuchBatch, lock=True)
     if batch.state == "cancelled":
         return False
     if batch.state not in ("prepared", "approved"):
@@ -325,7 +303,7 @@ def cancel(session: Session, batch_id: int, *, now: datetime, by: User | None = 
         payout.batch_id = None if payout.id in asked else batch.id
     batch.state, batch.file = "cancelled", None
     _log(session, batch, "cancelled", now, by)
-    _forget(session, [payout.user_id for payout in rows])
+    payments.forget_left(session, [payout.user_id for payout in rows])
     return True
 
 
@@ -336,158 +314,33 @@ def _asked_for(session: Session, batch: Batch) -> set[int]:
     return set(session.scalars(query))
 
 
-# What the bank sends back ---------------------------------------------------------------------------------------------
-
-
-def fail(
-    session: Session, payout_id: int, currency: str, *, now: datetime, reason: str = "", by: User | None = None
-) -> bool:
-    """The bank did not pay, or sent it back: the money is the user's again; false when that was known already.
-
-    The account is not paid any more until its owner enters it again.
-
-    Raises:
-        NoSuchPayout: There is none.
-        BatchOver: Its batch was not exported, or was cancelled: no bank can have sent anything back.
-    """
-    if payout_id >= 2**63:
-        raise NoSuchPayout
-    batch_id = session.scalar(sa.select(Payout.batch_id).where(Payout.id == payout_id))
-    batch = _locked(session, batch_id) if batch_id else None
-    payout = session.get(Payout, payout_id, with_for_update=True, populate_existing=True)
-    if payout is None:
-        raise NoSuchPayout
-    if payout.batch_id != batch_id:
-        raise AnotherRun  # a batch took it, or let go of it, in this moment
-    if payout.state == "failed":
-        return False
-    if payout.state == "cancelled" or (batch and batch.state in ("prepared", "approved")):
-        raise BatchOver(f"Payout {payout.id} is in no file that a bank has. `flattr payouts cancel` drops a batch.")
-    payments.give_back(session, [payout], "failed", now=now)
-    user = session.get_one(User, payout.user_id)
-    given = session.get(PayoutDetails, user.id, with_for_update=True, populate_existing=True)
-    if given and given.iban == payout.iban:
-        given.returned_at = now
-    amount = payout.amount_micros
-    said = {"amount_micros": amount, "reason": reason[:140]}
-    actor_id = by.id if by else None
-    auditlog.record(session, "payout.failed", str(payout.id), now=now, actor_id=actor_id, **said)
-    _tell(session, user, payout, currency, now)
-    _forget(session, [user.id])
-    return True
-
-
-def _tell(session: Session, user: User, payout: Payout, currency: str, now: datetime) -> None:
-    amount = format_money(payout.amount_micros, currency)
-    if user.left_at:
-        for operator in session.scalars(sa.select(User).where(User.is_operator)):
-            said = f"Payout {payout.id}, {amount}, came back. Its payee, {user.public_id}, has left. "
-            said += f"`flattr payouts again {payout.id} --iban IBAN --holder NAME` pays it once they prove where to.\n"
-            details.tell(session, operator, f"Payout {payout.id} came back", said, now=now)
-        return
-    where = "income" if payout.purpose == "income" else "wallet"
-    said = _CAME_BACK.format(amount=amount, iban=details.masked(payout.iban or ""), where=where)
-    details.tell(session, user, f"{amount} came back from your bank", said, now=now)
-
-
-_CAME_BACK = """\
-The bank could not pay {amount} to the account {iban}. Nothing is lost: it is in your {where} again.
-
-That account is not paid any more. Please enter yours anew, on the page Payout settings.
-"""
-
-
-def again(
-    session: Session, payout_id: int, iban: str, holder: str, currency: str, *, now: datetime, by: User | None = None
-) -> tuple[Payout, bool]:
-    """Pay what came back to the same person, who has left and proved where to, as far as it is still there; it is in
-    the next batch. Whether that is new.
-
-    Raises:
-        NoSuchPayout: There is none, or it did not come back after its payee had left, or nothing of it is there.
-        BadIban, InvalidRequest: Nothing that could be paid, or nobody.
-    """
-    if not any(character.isalnum() for character in holder):
-        raise InvalidRequest("Whose account is it?")
-    target = Target(details.valid_iban(iban, currency), holder.strip()[:70], now)
-    found = session.get(Payout, payout_id, with_for_update=True) if payout_id < 2**63 else None
-    if made := auditlog.entries(session, about=str(payout_id), action="payout.again", limit=1):
-        return session.get_one(Payout, json.loads(made[0].details)["payout"]), False
-    amount = _still_there(session, found) if found else 0
-    if found is None or amount == 0:
-        raise NoSuchPayout("Nothing that came back from somebody who has left, and is still there, has this number.")
-    [payout] = payments.make(session, [(found.user_id, found.purpose, amount, target)], now=now)
-    actor_id, said = by.id if by else None, {"payout": payout.id, "iban": details.masked(target.iban)}
-    auditlog.record(session, "payout.again", str(found.id), now=now, actor_id=actor_id, **said)
-    return payout, True
-
-
-def _still_there(session: Session, payout: Payout) -> int:
-    """What came back with a payout after its payee had left, as far as nothing took it since; micros."""
-    source = (ledger.income if payout.purpose == "income" else ledger.wallet)(payout.user_id)
-    there = ledger.balances(session, [source], lock=True)[source]
-    is_stranded = any(one is payout for _, one in payments.stranded(session))
-    return min(payout.amount_micros, there) if is_stranded else 0
-
-
 # Shared ---------------------------------------------------------------------------------------------------------------
 
 
 def listing(session: Session, *, most: int | None = None) -> list[Batch]:
     """All batches, the newest first, without their files."""
-    query = sa.select(Batch).options(sa.orm.defer(Batch.file)).order_by(Batch.id.desc())
+    query = sa.select(Batch).options(_NO_FILE).order_by(Batch.id.desc())
     return list(session.scalars(query.limit(most)))
 
 
-def part_of_batch(session: Session, batch_id: int, *, after: int, most: int) -> tuple[Batch, list[Payout]]:
-    """A batch without its file, and the payouts in it that follow one, as many as a page shows.
+def of_batch(session: Session, batch_id: int, *, after: int = 0, most: int | None = None) -> tuple[Batch, list[Payout]]:
+    """A batch without its file, and the payouts in it: all, or as many as a page shows of those that follow one.
 
     Raises:
         NoSuchBatch: There is none.
     """
-    options = [sa.orm.defer(Batch.file)]
-    batch = session.get(Batch, batch_id, options=options) if batch_id < 2**63 else None
-    if batch is None:
-        raise NoSuchBatch
+    batch = existing(session, Batch, batch_id, NoSuchBatch, options=[_NO_FILE])
+    return batch, _payouts(session, batch, after, most)
+
+
+def _payouts(session: Session, batch: Batch, after: int = 0, most: int | None = None) -> list[Payout]:
     query = sa.select(Payout).where(Payout.batch_id == batch.id, Payout.id > after)
-    return batch, list(session.scalars(query.order_by(Payout.id).limit(most)))
-
-
-def of_batch(session: Session, batch_id: int) -> tuple[Batch, list[Payout]]:
-    """A batch and what is in it.
-
-    Raises:
-        NoSuchBatch: There is none.
-    """
-    batch = session.get(Batch, batch_id) if batch_id < 2**63 else None
-    if batch is None:
-        raise NoSuchBatch
-    return batch, _payouts(session, batch)
-
-
-def _locked(session: Session, batch_id: int) -> Batch:
-    """Who changes a batch does so alone."""
-    batch = None
-    if batch_id < 2**63:
-        batch = session.get(Batch, batch_id, with_for_update=True, populate_existing=True)
-    if batch is None:
-        raise NoSuchBatch
-    return batch
-
-
-def _payouts(session: Session, batch: Batch) -> list[Payout]:
-    return list(session.scalars(sa.select(Payout).where(Payout.batch_id == batch.id).order_by(Payout.id)))
+    return list(session.scalars(query.order_by(Payout.id).limit(most)))
 
 
 def _ensure_unchanged(batch: Batch) -> None:
     if batch.file is None or hashlib.sha256(batch.file).digest() != batch.digest:
         raise BatchChanged
-
-
-def _forget(session: Session, user_ids: list[int]) -> None:
-    left = list(session.scalars(sa.select(User.id).where(User.id.in_(user_ids), User.left_at.is_not(None))))
-    if left:
-        payments.forget(session, left)
 
 
 def _log(session: Session, batch: Batch, done: str, now: datetime, by: User | None = None, **said: object) -> None:

@@ -24,8 +24,6 @@ SEPA = frozenset(
 class BadIban(InvalidRequest):
     """This is not an IBAN that can be paid."""
 
-    code = "bad_iban"
-
 
 class Target(NamedTuple):
     """A bank account to pay, and from when on."""
@@ -87,8 +85,7 @@ def change(session: Session, user: User, iban: str, holder: str, currency: str, 
 def tell(session: Session, user: User, subject: str, text: str, *, now: datetime) -> None:
     """Mail a user who is still here."""
     if not user.left_at:
-        mail = {"to": user.email, "subject": subject, "text": text}
-        jobs.enqueue(session, "mail", f"{user.id} {now.isoformat()} {subject}", mail, now=now)
+        jobs.mail(session, user.id, user.email, f"{now.isoformat()} {subject}", subject, text, now=now)
 
 
 _CHANGED = """\

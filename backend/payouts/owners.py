@@ -11,7 +11,7 @@ from backend import ledger
 from backend.card_money import held
 from backend.claims import Claim, Look
 from backend.ledger import Account, Kind
-from backend.money import CENT_MICROS
+from backend.money import CENT_MICROS, whole_cents
 from backend.payouts.details import usable_at
 from backend.payouts.tables import PayoutDetails
 from backend.sites import Site
@@ -47,17 +47,6 @@ class Standing:
     def usable_at(self) -> datetime | None:
         """From when on the account is paid; None without one, or where it sent money back."""
         return usable_at(self.details) if self.details else None
-
-
-def whole_cents(micros: int) -> int:
-    """What of an amount a bank can pay: zero or more."""
-    return max(0, micros - micros % CENT_MICROS)
-
-
-def payable(session: Session, owner: User, *, now: datetime) -> int:
-    """What an owner can be paid, in micros: whole cents of the income that is not held."""
-    left = ledger.balance(session, ledger.income(owner.id)) - held(session, [owner.id], now=now).get(owner.id, 0)
-    return whole_cents(left)
 
 
 def standing(session: Session, owner: User, minimum_micros: int, *, now: datetime) -> Standing:

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from backend import ledger
-from backend.auditlog import Entry
-from backend.ledger import BANK, Account, Kind, Posting
+from backend.ledger import BANK, Posting
 from backend.payouts.details import Target
 from backend.payouts.tables import Batch, Payout
 from backend.users import User
@@ -69,10 +68,14 @@ def _post(session: Session, code: str, payouts: list[Payout], now: datetime) -> 
     ledger.post(session, [_posting(code, payout) for payout in payouts], now=now)
 
 
+def source_of(payout: Payout) -> int:
+    """The account that a payout's money comes from, and goes back to."""
+    return (ledger.income if payout.purpose == "income" else ledger.wallet)(payout.user_id)
+
+
 def _posting(code: str, payout: Payout) -> Posting:
     """The four movements a payout can make, each at most once; all concern the user's own account."""
-    source = (ledger.income if payout.purpose == "income" else ledger.wallet)(payout.user_id)
-    transit = ledger.transit(payout.user_id)
+    source, transit = source_of(payout), ledger.transit(payout.user_id)
     debit, credit, concerns = {
         "payout": (source, transit, source),
         "payout_paid": (transit, BANK, transit),
@@ -82,34 +85,22 @@ def _posting(code: str, payout: Payout) -> Posting:
     return Posting(code, str(payout.id), debit, credit, payout.amount_micros, concerns=concerns)
 
 
-def stranded(session: Session) -> list[tuple[User, Payout]]:
-    """What came back after its payee had left, is still there and was not paid again; the oldest first.
-
-    When it came back and what it was paid again with, the audit log says, which nobody can change.
-    """
-    kind = sa.case((Payout.purpose == "income", int(Kind.INCOME)), else_=int(Kind.WALLET))
-    has = sa.exists().where(Account.user_id == User.id, Account.kind == kind, Account.balance_micros > 0)
-    logged = sa.select(Entry.id).where(Entry.about == sa.cast(Payout.id, sa.String))
-    came_back = logged.where(Entry.action == "payout.failed", Entry.at >= User.left_at).exists()
-    paid_again = logged.where(Entry.action == "payout.again").exists()
-    query = sa.select(User, Payout).join(Payout, Payout.user_id == User.id).where(User.left_at.is_not(None))
-    query = query.where(Payout.state == "failed", has, came_back, ~paid_again)
-    return [(user, payout) for user, payout in session.execute(query.order_by(Payout.id))]
-
-
 def latest(session: Session, user: User) -> list[Payout]:
     """A user's last payments, the newest first, without those that no bank ever saw."""
     query = sa.select(Payout).where(Payout.user_id == user.id, Payout.state != "cancelled")
     return list(session.scalars(query.order_by(Payout.id.desc()).limit(12)))
 
 
-def forget(session: Session, user_ids: Iterable[int]) -> None:
-    """Of users who have left, keep no IBAN and no name where nothing can happen to a payment any more.
+def forget_left(session: Session, user_ids: Iterable[int]) -> None:
+    """Of those users who have left, keep no IBAN and no name where nothing can happen to a payment any more.
 
     The files that such payments stand in go, too; their digests stay.
     """
+    left = session.scalars(sa.select(User.id).where(User.id.in_(user_ids), User.left_at.is_not(None))).all()
+    if not left:
+        return
     over = sa.select(Batch.id).where(Batch.state.in_(("confirmed", "cancelled")))
-    theirs = (Payout.user_id.in_(list(user_ids)), Payout.state != "open")
+    theirs = (Payout.user_id.in_(left), Payout.state != "open")
     done = sa.or_(Payout.batch_id.is_(None), Payout.batch_id.in_(over))
     in_files = sa.select(Payout.batch_id).where(*theirs, Payout.batch_id.in_(over))
     session.execute(sa.update(Batch).where(Batch.id.in_(in_files)).values(file=None))

@@ -10,9 +10,9 @@ from backend.card_money import RIPENS, held
 from backend.deposits import Deposit
 from backend.deposits.unspent import unspent
 from backend.errors import DomainError
+from backend.money import whole_cents
 from backend.payouts import payments
 from backend.payouts.details import BadIban, Target, usable_at, valid_iban
-from backend.payouts.owners import whole_cents
 from backend.payouts.tables import Payout, PayoutDetails
 from backend.users import User
 
@@ -20,13 +20,9 @@ from backend.users import User
 class NothingToRefund(DomainError):
     """There is nothing in the wallet that a bank transfer could bring back."""
 
-    code = "nothing_to_refund"
-
 
 class NoAccount(DomainError):
     """It is not known which bank account to pay. Please say so on the page Payout settings first."""
-
-    code = "no_account"
 
 
 def refundable_by_bank(session: Session, user: User) -> int:
@@ -108,5 +104,4 @@ def leave(session: Session, user: User, currency: str, *, now: datetime) -> int:
     made = payments.make(session, [one for one in wanted if one[2]], now=now)
     session.execute(sa.delete(PayoutDetails).where(PayoutDetails.user_id == user.id))
     session.execute(sa.update(Deposit).where(Deposit.user_id == user.id).values(payer_iban=None, payer_name=None))
-    payments.forget(session, [user.id])
     return sum(payout.amount_micros for payout in made)

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from backend.db import Base, Digest, Id, Micros
+from backend.db import Base, Digest, Id, Micros, index_where
 from backend.money import CENT_MICROS
 from backend.users import User
 
@@ -41,13 +41,7 @@ class Batch(Base):
         sa.CheckConstraint("approved_by <> prepared_by", name="by_two_people"),
         sa.CheckConstraint("file IS NOT NULL OR state IN ('confirmed', 'cancelled')", name="has_a_file"),
         sa.CheckConstraint("payouts > 0 AND total_micros > 0", name="pays_something"),
-        sa.Index(
-            "payout_batches_one_prepared_idx",
-            "state",
-            unique=True,
-            sqlite_where=sa.text("state = 'prepared'"),
-            postgresql_where=sa.text("state = 'prepared'"),
-        ),
+        index_where("state = 'prepared'", "payout_batches_one_prepared_idx", "state", unique=True),
     )
 
     id: Mapped[Id]

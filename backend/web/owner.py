@@ -3,11 +3,12 @@
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import checks, claims, clicks, jobs, payouts, platforms, users
+from backend import checks, claims, clicks, jobs, platforms, users
 from backend import statements as st
 from backend.claims import Claim, proof, states
 from backend.context import clock, config, session, world
 from backend.errors import NotFound
+from backend.payouts import owners
 from backend.period import following, period_of
 from backend.sites import Site
 from backend.web import charts
@@ -131,7 +132,7 @@ def income() -> ResponseReturnValue:
         currency=config().currency,
         received=received,
         pages_gone=st.PAGES_GONE,
-        standing=payouts.standing(session(), user(), config().payout_min_micros, now=clock()),
+        standing=owners.standing(session(), user(), config().payout_min_micros, now=clock()),
         earlier=following(period, -1),
         later=following(period) if period < last else None,
     )

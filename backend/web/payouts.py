@@ -3,8 +3,9 @@
 from flask import flash, g, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import access, payouts
+from backend import access
 from backend.context import clock, config, session
+from backend.payouts import details, owners, payments
 from backend.web.base import back_to, blueprint, signed_in, user
 
 
@@ -14,8 +15,8 @@ def payout_settings() -> ResponseReturnValue:
     """The account, masked, with its state; what is payable and why not all; the last payments."""
     return render_template(
         "owner/payout_settings.html",
-        standing=payouts.standing(session(), user(), config().payout_min_micros, now=clock()),
-        payments=payouts.latest(session(), user()),
+        standing=owners.standing(session(), user(), config().payout_min_micros, now=clock()),
+        payments=payments.latest(session(), user()),
         is_fresh=access.is_fresh(g.web_session, now=clock()),
         now=clock(),
     )
@@ -29,7 +30,7 @@ def change_account() -> ResponseReturnValue:
         flash("Please sign in again: it is about money, so we want to be sure that it is you.")
         return redirect("/sign-in?next=/payout-settings", 303)
     iban, holder = request.form.get("iban", ""), request.form.get("holder", "")
-    payouts.change(session(), user(), iban, holder, config().currency, now=clock())
+    details.change(session(), user(), iban, holder, config().currency, now=clock())
     session().commit()
     flash("Saved. You have mail about it.")
     return back_to("/payout-settings")

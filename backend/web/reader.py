@@ -10,13 +10,14 @@ from flask import Response, abort, flash, g, render_template, request
 from flask.typing import ResponseReturnValue
 from segno import helpers
 
-from backend import access, card_payments, cards, clicks, deposits, jobs, leaving, ledger, notices, payouts, users
+from backend import access, card_payments, cards, clicks, deposits, jobs, leaving, ledger, notices, users
 from backend import statements as st
 from backend.card_money import CardPayment
 from backend.context import charity_user, choices, clock, config, limit, session, world
 from backend.db import begin_writing
 from backend.errors import InvalidRequest
 from backend.money import MICROS, decimal_text, format_money, parse_amount
+from backend.payouts import refunds
 from backend.period import ends_at, following, parse_period, period_of
 from backend.web import charts
 from backend.web.base import blueprint, done, in_its_part, part_of, signed_in, to_sign_in, user
@@ -173,9 +174,9 @@ def _refund() -> dict[str, object]:
     except clicks.NotSettledYet as refusal:
         waits = str(refusal)
     return {
-        "micros": payouts.refundable_by_bank(session(), user()),
-        "to": payouts.target(session(), user(), config().currency),
-        "on_its_way": payouts.waiting(session(), user()),
+        "micros": refunds.refundable_by_bank(session(), user()),
+        "to": refunds.target(session(), user(), config().currency),
+        "on_its_way": refunds.waiting(session(), user()),
         "waits": waits,
     }
 
@@ -184,7 +185,7 @@ def _refund() -> dict[str, object]:
 @signed_in
 def refund() -> ResponseReturnValue:
     """Take back what was not spent."""
-    taken = payouts.request(session(), user(), config().currency, now=clock(), actor_id=user().id)
+    taken = refunds.request(session(), user(), config().currency, now=clock(), actor_id=user().id)
     return done("/money", f"{format_money(taken.amount_micros, config().currency)} is on its way back to you.")
 
 
@@ -289,8 +290,8 @@ def save_settings() -> ResponseReturnValue:
 def leave() -> ResponseReturnValue:
     """Say what leaving does, and ask for the address."""
     held = ledger.balances(session(), [ledger.wallet(user().id), ledger.income(user().id)])
-    to = [payouts.target(session(), user(), config().currency, for_refund=way) for way in (True, False)]
-    by_card_micros = held[ledger.wallet(user().id)] - payouts.refundable_by_bank(session(), user())
+    to = [refunds.target(session(), user(), config().currency, for_refund=way) for way in (True, False)]
+    by_card_micros = held[ledger.wallet(user().id)] - refunds.refundable_by_bank(session(), user())
     return render_template(
         "reader/leave.html",
         paid_back_micros=sum(held.values()),

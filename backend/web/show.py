@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from backend.context import config
 from backend.money import decimal_text, format_money
-from backend.payouts import masked
+from backend.payouts.details import masked
 from backend.period import month_name
 from backend.web import charts
 

@@ -4,13 +4,14 @@ import hashlib
 
 import sqlalchemy as sa
 
-from backend import auditlog, deposits, ledger, payouts, users
+from backend import auditlog, deposits, ledger, users
 from backend.bank import pain
 from backend.deposits import Origin, reversals
 from backend.deposits.entries import BankEntry
 from backend.jobs import Job
 from backend.money import parse_amount
-from backend.payouts import Terms
+from backend.payouts import batches, details, owners, refunds, returned
+from backend.payouts.batches import Terms
 from backend.users import User
 from tests.backend.town import Town, amount
 
@@ -34,21 +35,21 @@ class Office(Town):
 
     def account(self, name, iban=IBANS[0], holder=None):
         with self.sessions.begin() as session:
-            return payouts.change(session, self.user(session, name), iban, holder or name, "EUR", now=self.now)
+            return details.change(session, self.user(session, name), iban, holder or name, "EUR", now=self.now)
 
     def user(self, session, name):
         return session.get_one(User, self.people[name].id)
 
     def prepare(self, by=None, terms=TERMS):
         operator = self.people[by] if by else None
-        found = payouts.prepare(self.sessions, terms, now=self.now, by=operator)
+        found = batches.prepare(self.sessions, terms, now=self.now, by=operator)
         assert self.problems() == []
         return found
 
     def act(self, what, *about, **said):
         """One of the steps, in a transaction of its own; the books are right afterwards."""
         with self.sessions.begin() as session:
-            answer = getattr(payouts, what)(session, *about, now=self.now, **said)
+            answer = (getattr(batches, what, None) or getattr(returned, what))(session, *about, now=self.now, **said)
         assert self.problems() == []
         return answer
 
@@ -92,7 +93,7 @@ class Office(Town):
     def take_back(self, name):
         """A reader takes unspent money back: how much is on its way."""
         with self.sessions.begin() as session:
-            taken = payouts.request(session, self.user(session, name), "EUR", now=self.now)
+            taken = refunds.request(session, self.user(session, name), "EUR", now=self.now)
         assert self.problems() == []
         return amount(taken.amount_micros)
 
@@ -106,7 +107,7 @@ class Office(Town):
     def reason(self, name):
         """Why somebody is not paid."""
         with self.sessions() as session:
-            return payouts.standing(session, self.user(session, name), TERMS.minimum_micros, now=self.now).reason
+            return owners.standing(session, self.user(session, name), TERMS.minimum_micros, now=self.now).reason
 
 
 def office(sessions, monkeypatch):

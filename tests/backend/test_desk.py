@@ -10,14 +10,15 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from backend import auditlog, jobs, payouts, runs, settlement, sites
+from backend import auditlog, jobs, runs, settlement, sites
 from backend.claims import Claim
 from backend.cli.serving import job_handlers
 from backend.clicks import live
 from backend.db import exclusive
 from backend.deposits.entries import BankEntry
 from backend.jobs import Job
-from backend.payouts import Batch
+from backend.payouts import batches
+from backend.payouts.tables import Batch
 from backend.users import User
 from tests.backend.bank import OURS, Bank
 from tests.backend.browser import Visitor, running
@@ -433,7 +434,7 @@ def test_a_batch_is_cancelled_and_one_payout_fails(house):
         olga.visit("/desk/payouts")
         olga.press("Prepare a batch")
         batch = house.rows(Batch)[-1]
-        house.town.approve(batch, "Otto", debtor=payouts.debtor_of(house.config))
+        house.town.approve(batch, "Otto", debtor=batches.debtor_of(house.config))
         house.town.act("export", batch.id)
         olga.visit(f"/desk/payouts/{batch.id}")
         action, form = olga.page.form("It failed")

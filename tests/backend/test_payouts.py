@@ -8,29 +8,27 @@ import pytest
 import sqlalchemy as sa
 from lxml import etree
 
-from backend import audit, auditlog, ledger, payouts
+from backend import audit, auditlog, ledger
 from backend.bank import pain
 from backend.db import exclusive
 from backend.errors import AnotherRun, InvalidRequest
 from backend.jobs import Job
 from backend.ledger import Transfer
 from backend.money import parse_amount
-from backend.payouts import (
-    BadIban,
-    Batch,
+from backend.payouts import batches, details, owners, returned
+from backend.payouts.batches import (
     BatchChanged,
     BatchOver,
     NoBank,
     NoSuchBatch,
-    NoSuchPayout,
     NotAnOperator,
     NotApproved,
     OneOperator,
-    Payout,
-    PayoutDetails,
     WrongDigest,
-    batches,
 )
+from backend.payouts.details import BadIban
+from backend.payouts.returned import NoSuchPayout
+from backend.payouts.tables import Batch, Payout, PayoutDetails
 from tests.backend import office as offices
 from tests.backend.at_once import at_once, must_wait
 from tests.backend.office import DEBTOR, IBANS, TERMS
@@ -192,19 +190,19 @@ def test_a_batch_that_was_edited_before_approval_is_refused(payday, change):
     with payday.sessions.begin() as session:
         session.execute(sa.text(change))
     with pytest.raises(BatchChanged), payday.sessions.begin() as session:
-        payouts.approve(session, batch.id, payday.people["Olga"], batch.digest.hex(), DEBTOR, now=payday.now)
+        batches.approve(session, batch.id, payday.people["Olga"], batch.digest.hex(), DEBTOR, now=payday.now)
 
 
 def test_a_batch_whose_file_was_replaced_is_neither_approved_nor_exported(payday):
     batch = payday.prepare().batch
     tamper(payday, sa.update(Batch).values(file=b"<Document/>"))
     with pytest.raises(BatchChanged), payday.sessions.begin() as session:
-        payouts.approve(session, batch.id, payday.people["Olga"], batch.digest.hex(), DEBTOR, now=payday.now)
+        batches.approve(session, batch.id, payday.people["Olga"], batch.digest.hex(), DEBTOR, now=payday.now)
     tamper(payday, sa.update(Batch).values(file=batch.file))
     payday.approve(batch)
     tamper(payday, sa.update(Batch).values(file=b"<Document/>"))
     with pytest.raises(BatchChanged), payday.sessions.begin() as session:
-        payouts.export(session, batch.id, now=payday.now)
+        batches.export(session, batch.id, now=payday.now)
 
 
 def test_the_operators_account_cannot_change_between_prepare_and_approve(payday):
@@ -302,7 +300,7 @@ def test_a_change_is_mailed_and_logged_without_the_iban(office):
     ],
 )
 def test_what_is_no_iban_that_sepa_reaches_is_refused(office, iban):
-    with pytest.raises(payouts.BadIban):
+    with pytest.raises(details.BadIban):
         office.account("Ann", iban)
     assert office.rows(PayoutDetails) == []
 
@@ -310,7 +308,7 @@ def test_what_is_no_iban_that_sepa_reaches_is_refused(office, iban):
 @pytest.mark.parametrize("holder", ["", " ", "\0\u202e", "-", "..."])
 def test_a_holder_needs_a_name(office, holder):
     with pytest.raises(InvalidRequest), office.sessions.begin() as session:
-        payouts.change(session, office.people["Ann"], IBANS[0], holder, "EUR", now=office.now)
+        details.change(session, office.people["Ann"], IBANS[0], holder, "EUR", now=office.now)
 
 
 def test_where_money_from_cards_is_held_only_the_rest_is_paid(payday, monkeypatch):
@@ -319,7 +317,8 @@ def test_where_money_from_cards_is_held_only_the_rest_is_paid(payday, monkeypatc
     kept = lambda session, owners, *, now: asked.append(list(owners)) or {ann: parse_amount("15.00")}  # noqa: E731
     monkeypatch.setattr("backend.payouts.owners.held", kept)
     with payday.sessions() as session:
-        assert payouts.payable(session, payday.people["Ann"], now=payday.now) == parse_amount("10.12")
+        hers = owners.standing(session, payday.people["Ann"], 0, now=payday.now)
+    assert hers.payable_micros == parse_amount("10.12")
     payday.prepare()
     assert payday.balances()["Ann income"] == "15.003456"
     assert sorted(asked[-1]) == [ann, payday.people["Bea"].id]
@@ -405,7 +404,7 @@ def test_without_the_operators_account_nothing_is_prepared(payday, debtor):
 def test_nothing_is_prepared_while_the_books_do_not_add_up(payday):
     tamper(payday, sa.text("UPDATE accounts SET balance_micros = balance_micros + 1 WHERE kind = 0"))
     with pytest.raises(audit.AuditFailed):
-        payouts.prepare(payday.sessions, TERMS, now=payday.now)
+        batches.prepare(payday.sessions, TERMS, now=payday.now)
     assert payday.rows(Batch) == []
 
 
@@ -501,7 +500,7 @@ def test_what_came_back_for_somebody_who_left_is_paid_again_once(payday):
     for payout in (ann, bea):
         payday.act("fail", payout.id, "EUR")
     with payday.sessions() as session:
-        assert [(user.id, payout.id) for user, payout in payouts.stranded(session)] == [(ann.user_id, ann.id)]
+        assert [(user.id, payout.id) for user, payout in returned.stranded(session)] == [(ann.user_id, ann.id)]
     for payout, iban, holder, refusal in (
         (bea, IBANS[3], "Bea", NoSuchPayout),
         (ann, IBANS[3], " ", InvalidRequest),
@@ -514,7 +513,7 @@ def test_what_came_back_for_somebody_who_left_is_paid_again_once(payday):
 
     assert [(payout.id, is_new) for payout, is_new in made] == [(made[0][0].id, True), (made[0][0].id, False)]
     with payday.sessions() as session:
-        assert payouts.stranded(session) == []
+        assert returned.stranded(session) == []
     payday.act("confirm", 1)
     assert payday.prepare().batch.payouts == 1
     assert payday.rows(Payout)[-1].iban == IBANS[3]
@@ -525,9 +524,9 @@ def test_what_came_back_for_somebody_who_left_is_paid_again_once(payday):
 
 
 def test_two_prepares_at_once_make_one_batch(payday):
-    found = at_once(*[lambda: payouts.prepare(payday.sessions, TERMS, now=payday.now)] * 3)
-    assert {type(one) for one in found} <= {payouts.Prepared, AnotherRun}
-    assert sum(one.is_new for one in found if isinstance(one, payouts.Prepared)) == 1
+    found = at_once(*[lambda: batches.prepare(payday.sessions, TERMS, now=payday.now)] * 3)
+    assert {type(one) for one in found} <= {batches.Prepared, AnotherRun}
+    assert sum(one.is_new for one in found if isinstance(one, batches.Prepared)) == 1
     assert len(payday.rows(Batch)) == 1
     assert payday.balances() == OUT
     assert payday.problems() == []
@@ -543,7 +542,7 @@ def test_of_two_operators_who_approve_at_once_one_does(payday):
 
     def by(name):
         with payday.sessions.begin() as session:
-            return payouts.approve(session, batch.id, payday.people[name], batch.digest.hex(), DEBTOR, now=payday.now)
+            return batches.approve(session, batch.id, payday.people[name], batch.digest.hex(), DEBTOR, now=payday.now)
 
     assert sorted(at_once(lambda: by("Olga"), lambda: by("Otto"))) == [False, True]
     assert payday.log().count("payout_batch.approved") == 1
@@ -555,7 +554,7 @@ def test_a_batch_is_exported_or_cancelled_but_not_both(payday):
 
     def do(step):
         with payday.sessions.begin() as session:
-            return getattr(payouts, step)(session, batch.id, now=payday.now)
+            return getattr(batches, step)(session, batch.id, now=payday.now)
 
     exported, cancelled = at_once(lambda: do("export"), lambda: do("cancel"))
     assert (isinstance(exported, bytes), cancelled is True) in ((True, False), (False, True))
@@ -568,11 +567,11 @@ def test_confirm_and_fail_at_once_count_once_each(payday):
 
     def fail():
         with payday.sessions.begin() as session:
-            return payouts.fail(session, ann.id, "EUR", now=payday.now)
+            return returned.fail(session, ann.id, "EUR", now=payday.now)
 
     def confirm():
         with payday.sessions.begin() as session:
-            return payouts.confirm(session, batch.id, now=payday.now)
+            return batches.confirm(session, batch.id, now=payday.now)
 
     assert sorted(at_once(fail, confirm, fail, confirm)) == [False, False, True, True]
     assert payday.balances() == {"bank": "-25.123456", "Ann income": "25.123456"}
@@ -583,7 +582,7 @@ def test_confirm_and_fail_at_once_count_once_each(payday):
 def test_leaving_waits_for_who_prepares(payday, engine):
     """Otherwise both would pay the same income out."""
     with payday.sessions.begin() as session:
-        payouts.owners.standings(session, TERMS.minimum_micros, now=payday.now)
+        owners.standings(session, TERMS.minimum_micros, now=payday.now)
         must_wait(lambda: payday.leave("Ann"), session.rollback, engine)
 
 

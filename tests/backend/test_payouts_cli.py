@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from backend import cli, payouts
-from backend.payouts import Payout, PayoutDetails
+from backend import cli
+from backend.payouts import owners
+from backend.payouts.tables import Payout, PayoutDetails
 from tests.backend import office as offices
 from tests.backend.browser import Visitor, on
 from tests.backend.office import DEBTOR, IBANS
@@ -258,9 +259,9 @@ def test_an_account_is_changed_only_after_a_fresh_sign_in_and_shown_masked(payda
 )
 def test_the_page_says_what_is_payable_and_why_not_all(payday, config, monkeypatch, reason, said):
     with payday.sessions() as session:
-        found = payouts.standing(session, payday.user(session, "Ann"), 10_000_000, now=payday.now)
+        found = owners.standing(session, payday.user(session, "Ann"), 10_000_000, now=payday.now)
     found.reason, found.sites, found.held_micros = reason, ["ann.example.org"], 3_456
-    monkeypatch.setattr(payouts, "standing", lambda *_, **__: found)
+    monkeypatch.setattr(owners, "standing", lambda *_, **__: found)
     with on(config, payday.now) as app:
         ann = Visitor(app)
         ann.sign_in("ann@example.org", "/payout-settings")

@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from backend import audit, db, ledger, payouts
+from backend import audit, db, ledger
 from backend.errors import DomainError
-from backend.payouts import Payout
+from backend.payouts import owners
+from backend.payouts.tables import Payout
 from tests.backend import office as offices
 from tests.backend.books import Copies
 from tests.backend.office import IBANS
@@ -101,7 +102,7 @@ class Years(RuleBasedStateMachine):
             paid = sum(p.amount_micros for p in session.query(Payout).filter(Payout.state == "paid"))
             assert ledger.balance(session, ledger.BANK) == paid - self.came_in
             for name in OWNERS:
-                assert payouts.payable(session, self.office.people[name], now=self.office.now) >= 0
+                assert owners.standing(session, self.office.people[name], 0, now=self.office.now).payable_micros >= 0
 
     def teardown(self):
         self.engine.dispose()

@@ -5,12 +5,13 @@ import signal
 import pytest
 import sqlalchemy as sa
 
-from backend import audit, db, payouts
+from backend import audit, db
 from backend.auditlog import Entry
 from backend.errors import AnotherRun
 from backend.jobs import Job
 from backend.ledger import Account, Transfer
-from backend.payouts import Batch, Payout, PayoutDetails
+from backend.payouts import batches, refunds, returned
+from backend.payouts.tables import Batch, Payout, PayoutDetails
 from backend.users import User
 from tests.backend import office as offices
 from tests.backend.books import Copies
@@ -23,17 +24,17 @@ STEPS = ("prepare", "approve", "confirm", "fail", "cancel", "request")
 def take(sessions, step, ids):
     """One step of payouts, as the command takes it."""
     if step == "prepare":
-        return payouts.prepare(sessions, TERMS, now=ids["now"])
+        return batches.prepare(sessions, TERMS, now=ids["now"])
     with sessions.begin() as session:
         if step == "approve":
             olga, digest = session.get_one(User, ids["olga"]), session.get_one(Batch, ids["batch"]).digest.hex()
-            return payouts.approve(session, ids["batch"], olga, digest, DEBTOR, now=ids["now"])
+            return batches.approve(session, ids["batch"], olga, digest, DEBTOR, now=ids["now"])
         if step == "fail":
-            return payouts.fail(session, ids["payout"], "EUR", now=ids["now"])
+            return returned.fail(session, ids["payout"], "EUR", now=ids["now"])
         if step == "request":
             carl = session.get_one(User, ids["carl"])
-            return payouts.waiting(session, carl) or payouts.request(session, carl, "EUR", now=ids["now"])
-        return getattr(payouts, step)(session, ids["batch"], now=ids["now"])
+            return refunds.waiting(session, carl) or refunds.request(session, carl, "EUR", now=ids["now"])
+        return getattr(batches, step)(session, ids["batch"], now=ids["now"])
 
 
 def _run(url, step, ids, at, answer):

@@ -3,13 +3,14 @@
 import pytest
 import sqlalchemy as sa
 
-from backend import payouts
 from backend.card_money import RIPENS, CardRefund
 from backend.clicks import NotSettledYet
 from backend.db import Base
 from backend.deposits import Deposit
 from backend.money import parse_amount
-from backend.payouts import NoAccount, NothingToRefund, Payout, PayoutDetails
+from backend.payouts import refunds
+from backend.payouts.refunds import NoAccount, NothingToRefund
+from backend.payouts.tables import Payout, PayoutDetails
 from tests.backend import office as offices
 from tests.backend.at_once import at_once
 from tests.backend.office import IBANS
@@ -23,7 +24,7 @@ def office(sessions, monkeypatch):
 
 def refundable(office, name):
     with office.sessions() as session:
-        return amount(payouts.refundable_by_bank(session, office.people[name]))
+        return amount(refunds.refundable_by_bank(session, office.people[name]))
 
 
 def test_unspent_money_goes_back_to_the_account_it_came_from(office):
@@ -42,7 +43,7 @@ def test_nothing_is_given_back_twice(office):
 
     def take():
         with office.sessions.begin() as session:
-            return payouts.request(session, office.people["Ann"], "EUR", now=office.now)
+            return refunds.request(session, office.people["Ann"], "EUR", now=office.now)
 
     found = at_once(take, take, take)
     assert sorted(type(one).__name__ for one in found) == ["NothingToRefund", "NothingToRefund", "Payout"]

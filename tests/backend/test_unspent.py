@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import card_payments, cards, ledger, payouts
+from backend import card_payments, cards, ledger
 from backend.deposits.unspent import Unspent, unspent
 from backend.ledger import BANK, CARDS, CLEARING, SUSPENSE, Transfer
 from backend.money import CENT_MICROS, parse_amount
+from backend.payouts import details, refunds
 from tests.backend import office as offices
 from tests.backend.town import NOW
 
@@ -127,10 +128,10 @@ def give_back(office, fate):
         if by_card := card_payments.refundable_by_card(session, ann):
             part = fate.randint(1, by_card // CENT_MICROS) * CENT_MICROS if fate else by_card
             card_payments.refund(session, ann, part, now=office.now)
-        if payouts.refundable_by_bank(session, ann):
-            if payouts.target(session, ann, "EUR") is None:
-                payouts.change(session, session.merge(ann), offices.IBANS[0], "Ann", "EUR", now=office.now)
-            payouts.request(session, ann, "EUR", now=office.now)
+        if refunds.refundable_by_bank(session, ann):
+            if refunds.target(session, ann, "EUR") is None:
+                details.change(session, session.merge(ann), offices.IBANS[0], "Ann", "EUR", now=office.now)
+            refunds.request(session, ann, "EUR", now=office.now)
 
 
 def test_a_worked_example(sessions, monkeypatch):

@@ -22,7 +22,7 @@ from backend.config import Config
 from backend.db import make_engine, session_maker, upgrade
 from backend.deposits import imports, reversals
 from backend.deposits.entries import BankEntry
-from backend.payouts import Payout
+from backend.payouts.tables import Payout
 from tests.backend import office as offices
 from tests.backend.bank import OURS, Bank
 from tests.backend.browser import link_to

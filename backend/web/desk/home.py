@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from flask import render_template
 from flask.typing import ResponseReturnValue
 
-from backend import claims, clicks, jobs, payouts, runs
+from backend import claims, clicks, jobs, runs
 from backend.clicks.live import so_far
 from backend.context import clock, config, session
 from backend.deposits import entries, reversals
 from backend.doctor import BACKUP_LASTS, WORKER_RESTS
 from backend.money import format_money
+from backend.payouts import batches
 from backend.period import month_name, period_of
 from backend.web.base import blueprint
 from backend.web.desk.base import operators
@@ -60,7 +61,7 @@ def _waiting(now: datetime) -> list[tuple[str, str]]:
         found.append(("/desk/deposits", said))
     found += [
         (f"/desk/payouts/{batch.id}", f"Batch {batch.id} of payouts {NEXT[batch.state]}.")
-        for batch in payouts.listing(session(), most=10)
+        for batch in batches.listing(session(), most=10)
         if batch.state in NEXT
     ]
     if contested := claims.contested(session(), most=MOST):
