@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from flask import g, make_response, render_template, request
+from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import access, checks, claims, clicks, ledger, mail, platforms, sites, users
@@ -11,7 +11,8 @@ from backend.context import clock, config, limit, session, world
 from backend.errors import NotFound
 from backend.money import MICROS, parse_amount
 from backend.period import following, period_of
-from backend.web.base import back_to, blueprint, cookie_name, part_of, set_cookie, signed_in, user
+from backend.web import errors
+from backend.web.base import blueprint, cookie_name, done, part_of, set_cookie, signed_in, user
 
 MOST_PEOPLE = 1_000  # in the example
 
@@ -32,7 +33,6 @@ def home() -> ResponseReturnValue:
         people=people,
         share_micros=share_micros,
         dust_micros=budget_micros - share_micros * people,
-        currency=config().currency,
     )
 
 
@@ -75,9 +75,7 @@ def send_link() -> ResponseReturnValue:
     try:
         mail.send(config(), address, "Sign in to Flattr", text)
     except OSError:
-        return render_template(
-            "refused.html", text="The mail could not be sent. Please try again in a few minutes."
-        ), 503
+        return errors.page("The mail could not be sent. Please try again in a few minutes.", 503)
     return render_template("public/link_sent.html", address=address)
 
 
@@ -95,23 +93,19 @@ def use_link(token: str) -> ResponseReturnValue:
     if old := request.cookies.get(cookie_name()):
         access.sign_out(session(), old)
     secret = access.sign_in(session(), found, now=clock())
-    session().commit()
-    response = make_response(back_to(path))
+    response = done(path)
     set_cookie(response, secret)
     return response
 
 
-@blueprint.post("/sign-out")
-@signed_in
+@signed_in.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
     """End this sign-in, or all of them."""
     if request.form.get("everywhere"):
         access.sign_out_everywhere(session(), user())
     else:
         access.sign_out(session(), request.cookies.get(cookie_name(), ""))
-    session().commit()
-    g.user = None
-    response = make_response(back_to("/"))
+    g.user, response = None, done("/")
     response.delete_cookie(cookie_name(), secure=config().secure, httponly=True, samesite="Lax")
     return response
 

@@ -13,7 +13,6 @@ from backend.deposits import entries, reversals
 from backend.doctor import BACKUP_LASTS, WORKER_RESTS
 from backend.money import format_money
 from backend.period import month_name, period_of
-from backend.web.base import blueprint
 from backend.web.desk.base import operators
 
 MOST = 100  # of each thing to count: more is "100 or more"
@@ -24,8 +23,7 @@ NEXT = {
 }
 
 
-@blueprint.get("/desk")
-@operators
+@operators.get("")
 def desk() -> ResponseReturnValue:
     """Numbers of this month, work that waits, and signs of life."""
     now, period = clock(), period_of(clock())
@@ -36,7 +34,6 @@ def desk() -> ResponseReturnValue:
         waiting=_waiting(now),
         signs=[_sign("worker", WORKER_RESTS, now), _sign("backup", BACKUP_LASTS, now)],
         audit=runs.last(session(), "audit"),
-        now=now,
     )
 
 
