@@ -5,12 +5,12 @@ A view translates; the rules are in the nouns and processes.
 
 from apiflask import APIFlask
 
-from backend.web import anywhere, desk, errors, money, owner, public, reader, settings, show, statements
+from backend.web import anywhere, desk, errors, money, owner, public, reader, settings, show
 from backend.web.base import blueprint
 from backend.web.desk.base import allow_statements
 from backend.web.money import HOOK, hooks
 
-VIEWS = (anywhere, desk, money, owner, public, reader, settings, statements)
+VIEWS = (anywhere, desk, money, owner, public, reader, settings)
 __all__ = ["HOOK", "VIEWS", "allow_statements", "errors", "hooks", "init_app", "settings"]
 
 

@@ -53,13 +53,10 @@ def flattr_now() -> ResponseReturnValue:
 
 def _meant() -> str:
     """The address in `url`, or else the first one in what was shared."""
-    for name in ("url", "text", "title"):
-        given = request.args.get(name, "").strip()
-        if found := _URL.search(given):
-            return found[0] if name != "url" else given
-        if name == "url" and given:
-            return given if "://" in given else f"https://{given}"
-    return ""
+    if given := request.args.get("url", "").strip():
+        return given if "://" in given else f"https://{given}"
+    found = _URL.search(" ".join(request.args.get(name, "") for name in ("text", "title")))
+    return found[0] if found else ""
 
 
 def _path(url: str, title: str) -> str:

@@ -52,14 +52,6 @@ def cookie_name() -> str:
     return "__Host-sid" if config().secure else "sid"
 
 
-def set_cookie(response: Response, secret: str) -> None:
-    """Hand a web session to the browser."""
-    age = int(access.SESSION_LIFE.total_seconds())
-    response.set_cookie(
-        cookie_name(), secret, max_age=age, secure=config().secure, httponly=True, samesite="Lax", path="/"
-    )
-
-
 # Lists ----------------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from backend.errors import NotFound
 from backend.money import MICROS, parse_amount
 from backend.period import following, period_of
 from backend.web import errors
-from backend.web.base import blueprint, cookie_name, done, part_of, set_cookie, signed_in, user
+from backend.web.base import blueprint, cookie_name, done, part_of, signed_in, user
 
 MOST_PEOPLE = 1_000  # in the example
 
@@ -94,7 +94,8 @@ def use_link(token: str) -> ResponseReturnValue:
         access.sign_out(session(), old)
     secret = access.sign_in(session(), found, now=clock())
     response = done(path)
-    set_cookie(response, secret)
+    age = int(access.SESSION_LIFE.total_seconds())
+    response.set_cookie(cookie_name(), secret, max_age=age, secure=config().secure, httponly=True, samesite="Lax")
     return response
 
 

@@ -1,5 +1,8 @@
-"""A reader's pages: the month, and the months before it."""
+"""A reader's pages: the month, the months before it, and statements as pages and as files to keep."""
 
+import csv
+import io
+import json
 from dataclasses import replace
 from hashlib import sha256
 
@@ -8,13 +11,24 @@ from flask.typing import ResponseReturnValue
 
 from backend import clicks, ledger, users
 from backend import statements as st
-from backend.context import charity_user, choices, clock, session
-from backend.errors import InvalidRequest
-from backend.period import ends_at, following, period_of
+from backend.context import charity_user, choices, clock, config, session
+from backend.errors import InvalidRequest, NotFound
+from backend.period import ends_at, following, is_period, is_year, period_of
 from backend.web import show
-from backend.web.base import amount_typed, done, in_its_part, part_of, period_typed, signed_in, user, whole_number
+from backend.web.base import (
+    amount_typed,
+    done,
+    download,
+    in_its_part,
+    part_of,
+    period_typed,
+    signed_in,
+    user,
+    whole_number,
+)
 
 MOST_PROMISES = 300  # on the page; the export has all
+MOST_LINES = 100  # of one movement on a page; the files have all
 
 
 @signed_in.get("/month")
@@ -94,7 +108,7 @@ def history() -> ResponseReturnValue:
     last = period_typed(request.args.get("period", latest))
     periods = show.last_months(last)
     given = st.given_over(session(), user(), periods)
-    charged = dict.fromkeys(periods, 0) | {share.period: share.share_micros * share.owners for share in given.values()}
+    charged = dict.fromkeys(periods, 0) | {share.period: share.share_micros * share.owners for share in given}
     return render_template(
         "reader/history.html",
         last=last,
@@ -111,3 +125,36 @@ def withdraw() -> ResponseReturnValue:
     was_there = clicks.withdraw(session(), user(), whole_number(request.form.get("page_id", "")))
     said = "Withdrawn. The promise cost nothing and never will." if was_there else "It was withdrawn already."
     return done(in_its_part("/history"), said)
+
+
+@signed_in.get("/statements")
+def statements() -> ResponseReturnValue:
+    """The months and years there are."""
+    return render_template("reader/statements.html", months=st.months(session(), user(), now=clock()))
+
+
+@signed_in.get("/statements/<name>")
+def statement(name: str) -> ResponseReturnValue:
+    """A month or a year of the user who is signed in; with ``.csv`` or ``.json`` after it, as a file."""
+    named, dot, form = name.partition(".")
+    found = _found(named)
+    if form == "csv":
+        text = io.StringIO()
+        csv.writer(text).writerows(found.rows())
+        return download(text.getvalue(), f"flattr-{name}", "text/csv; charset=utf-8")
+    if form == "json":
+        return download(json.dumps(found.as_json()), f"flattr-{name}", "application/json; charset=utf-8")
+    if dot:
+        raise NotFound
+    if isinstance(found, st.Year):
+        return render_template("reader/year.html", found=found)
+    is_open = named == period_of(clock())
+    return render_template("reader/statement.html", found=found, is_open=is_open, most=MOST_LINES)
+
+
+def _found(named: str) -> st.Statement | st.Year:
+    if not (is_year(named) or is_period(named)) or named > period_of(clock()):
+        raise NotFound
+    if is_year(named):
+        return st.year(session(), user(), named, config().currency, now=clock())
+    return st.statement(session(), user(), named, config().currency)
