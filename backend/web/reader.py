@@ -5,6 +5,7 @@ import io
 import json
 from dataclasses import replace
 from hashlib import sha256
+from itertools import groupby
 
 from flask import Response, g, render_template, request
 from flask.typing import ResponseReturnValue
@@ -130,7 +131,8 @@ def withdraw() -> ResponseReturnValue:
 @signed_in.get("/statements")
 def statements() -> ResponseReturnValue:
     """The months and years there are."""
-    return render_template("reader/statements.html", months=st.months(session(), user(), now=clock()))
+    by_year = groupby(st.months(session(), user(), now=clock()), lambda month: month[0][:4])
+    return render_template("reader/statements.html", years={year: list(months) for year, months in by_year})
 
 
 @signed_in.get("/statements/<name>")
