@@ -63,14 +63,6 @@ def _path(url: str, title: str) -> str:
     return f"/flattr?url={quote(url, safe='')}" + (f"&title={quote(title, safe='')}" if title else "")
 
 
-@blueprint.get("/without")
-def without() -> ResponseReturnValue:
-    """How to flattr without the extension."""
-    script = f"location.href='{config().base_url}/flattr?url='+encodeURIComponent(location.href)"
-    more = "+'&title='+encodeURIComponent(document.title.slice(0,200))"
-    return render_template("public/without.html", bookmarklet=f"javascript:{script}{more}")
-
-
 @blueprint.get("/badge/<path:name>.svg")
 def badge(name: str) -> ResponseReturnValue:
     """An owner's 88 x 31 button. It counts who flattred the site last month, from three on, and nobody who sees it."""

@@ -31,9 +31,8 @@ def load_user() -> None:
 @signed_in.before_request
 def ask_who_is_there() -> Response | None:
     """Others are asked to sign in, and come back."""
-    if g.user is None:
-        return to_sign_in(request.full_path.rstrip("?") if request.method == "GET" else "/month")
-    return None
+    back = request.full_path.rstrip("?") if request.method == "GET" else "/month"
+    return None if g.user else to_sign_in(back)
 
 
 def user() -> User:
@@ -50,9 +49,6 @@ def to_sign_in(path: str) -> Response:
 def cookie_name() -> str:
     """The web session's cookie; over TLS browsers hold it to this host alone."""
     return "__Host-sid" if config().secure else "sid"
-
-
-# Lists ----------------------------------------------------------------------------------------------------------------
 
 
 class Part(NamedTuple):
@@ -78,9 +74,6 @@ def in_its_part(path: str) -> str:
     """The address of a long list in the part of it that a form was in."""
     number = _part_number(request.form.get("part", ""))
     return f"{path}?part={number}" if number > 1 else path
-
-
-# What was typed -------------------------------------------------------------------------------------------------------
 
 
 def row(kind: type[Row], number: int, refusal: type[NotFound] = NotFound) -> Row:
@@ -128,9 +121,6 @@ def whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise InvalidRequest
     return int(text)
-
-
-# Answers --------------------------------------------------------------------------------------------------------------
 
 
 def back_to(path: str) -> Response:

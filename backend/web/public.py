@@ -20,10 +20,7 @@ MOST_PEOPLE = 1_000  # in the example
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
     """What Flattr is, with the split to try out."""
-    try:
-        budget_micros = min(parse_amount(request.args.get("budget", "5")), users.MAX_BUDGET_MICROS)
-    except ValueError:
-        budget_micros = 5 * MICROS
+    budget_micros = min(request.args.get("budget", 5 * MICROS, type=parse_amount), users.MAX_BUDGET_MICROS)
     typed = request.args.get("people", "")
     people = min(max(int(typed), 1), MOST_PEOPLE) if re.fullmatch(r"\d{1,9}", typed, re.ASCII) else 5
     share_micros = ledger.even_share(budget_micros, people)
@@ -37,8 +34,9 @@ def home() -> ResponseReturnValue:
 
 
 @blueprint.get("/<any('for-owners', 'for-operators', 'privacy'):name>")
+@blueprint.get("/without", defaults={"name": "without"})
 def about(name: str) -> ResponseReturnValue:
-    """What makers of sites and operators want to know, and what is known of whom."""
+    """What makers of sites and operators want to know, what is known of whom, and how to do without the extension."""
     return render_template(f"public/{name}.html")
 
 
@@ -147,15 +145,11 @@ def site_page(name: str) -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/not-me/<token>")
-def confirm_not_me(token: str) -> ResponseReturnValue:
-    """Show a button: mail scanners follow links, people press buttons."""
-    return render_template("public/not_me.html", token=token)
-
-
-@blueprint.post("/not-me/<token>")
+@blueprint.route("/not-me/<token>", methods=["GET", "POST"])
 def not_me(token: str) -> ResponseReturnValue:
-    """A claim that somebody was told of is not theirs, or not right."""
-    site = checks.not_me(session(), token, world(), now=clock())
-    session().commit()
-    return render_template("public/not_me.html", token=None, site=site.name)
+    """A claim that somebody was told of is not theirs, or not right; a button first, as for signing in."""
+    site = None
+    if request.method == "POST":
+        site = checks.not_me(session(), token, world(), now=clock())
+        session().commit()
+    return render_template("public/not_me.html", token=token, site=site)

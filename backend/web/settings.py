@@ -39,22 +39,18 @@ def save_mails() -> ResponseReturnValue:
     return done("/settings", "Saved.")
 
 
-@blueprint.get("/mails/<token>")
-def confirm_no_mails(token: str) -> ResponseReturnValue:
-    """Show a button: mail scanners follow links, people press buttons."""
-    _, kind = notices.of_link(session(), token, config().secret_key)
-    return render_template("public/no_mails.html", token=token, what=notices.KINDS[kind], done=False)
-
-
-@blueprint.post("/mails/<token>")
+@blueprint.route("/mails/<token>", methods=["GET", "POST"])
 def no_mails(token: str) -> ResponseReturnValue:
-    """Switch a kind of mails off, for whoever has the link. Mail programs do it for their people (RFC 8058), without a
-    form, so there is no form token: the link itself is the secret.
+    """Switch a kind of mails off, for whoever has the link; a button first: mail scanners follow links, people press
+    buttons. Mail programs press for their people (RFC 8058), without a form, so there is no form token: the link itself
+    is the secret.
     """
     found, kind = notices.of_link(session(), token, config().secret_key)
-    users.set_unwanted_mails(session(), found.id, users.unwanted_mails(session(), found.id) | {kind})
-    session().commit()
-    return render_template("public/no_mails.html", token=token, what=notices.KINDS[kind], done=True)
+    pressed = request.method == "POST"
+    if pressed:
+        users.set_unwanted_mails(session(), found.id, users.unwanted_mails(session(), found.id) | {kind})
+        session().commit()
+    return render_template("public/no_mails.html", token=token, what=notices.KINDS[kind], done=pressed)
 
 
 @signed_in.get("/devices")
@@ -70,23 +66,18 @@ def disconnect(device_id: int) -> ResponseReturnValue:
     return done("/devices", f"{device.name} is disconnected.")
 
 
-@signed_in.get("/connect/<pairing_id>")
+@signed_in.route("/connect/<pairing_id>", methods=["GET", "POST"])
 def connect(pairing_id: str) -> ResponseReturnValue:
-    """Ask for the code that the browser shows."""
+    """Ask for the code that the browser shows; typing it, not pressing OK, keeps strangers' browsers out."""
+    typed = request.method == "POST"
+    if typed:
+        limit(f"codes:{user().id}", 30, timedelta(hours=1))
+        right = access.try_code(session(), pairing_id, request.form.get("code", ""), user(), now=clock())
+        session().commit()
+        if right:
+            return render_template("reader/connected.html")
     access.open_pairing(session(), pairing_id, now=clock())
-    return render_template("reader/connect.html", pairing_id=pairing_id, wrong=False)
-
-
-@signed_in.post("/connect/<pairing_id>")
-def type_code(pairing_id: str) -> ResponseReturnValue:
-    """Connect the browser whose code was typed: typing, not pressing OK, keeps strangers' browsers out."""
-    limit(f"codes:{user().id}", 30, timedelta(hours=1))
-    right = access.try_code(session(), pairing_id, request.form.get("code", ""), user(), now=clock())
-    session().commit()
-    if not right:
-        access.open_pairing(session(), pairing_id, now=clock())
-        return render_template("reader/connect.html", pairing_id=pairing_id, wrong=True), 422
-    return render_template("reader/connected.html")
+    return render_template("reader/connect.html", pairing_id=pairing_id, wrong=typed), 422 if typed else 200
 
 
 @signed_in.get("/payout-settings")

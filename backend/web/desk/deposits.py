@@ -1,7 +1,6 @@
 """Money that came by bank: statements in, and readers for what names none."""
 
 import tempfile
-from functools import partial
 from pathlib import Path
 
 from flask import render_template, request
@@ -39,17 +38,13 @@ def desk_import() -> ResponseReturnValue:
     sent = request.files.get("statement")
     if sent is None or not sent.filename:
         raise InvalidRequest("Please choose the file of the bank first.")
-    actor_id = user().id
+    bank, actor_id = config(), user().id
     with tempfile.NamedTemporaryFile(suffix=".xml") as file:
         sent.save(file)
         file.flush()
+        now, path = clock(), Path(file.name)
         told = imports.import_file(
-            sessions(),
-            Path(file.name),
-            iban=config().bank_iban,
-            currency=config().currency,
-            now=clock(),
-            actor_id=actor_id,
+            sessions(), path, iban=bank.bank_iban, currency=bank.currency, now=now, actor_id=actor_id
         )
     said = (
         f"{told.imported} booked for their readers, {told.already} known already, {told.unmatched} without a reader, "
@@ -62,10 +57,9 @@ def desk_import() -> ResponseReturnValue:
 def desk_entry(entry_id: int) -> ResponseReturnValue:
     """One payment that came, or was taken back; with `reader`, who that is, before anything is booked."""
     entry = _entry(entry_id)
-    asked, find = request.args.get("reader", "").strip(), _reader
-    if entry.amount_micros < 0:
-        find = partial(reversals.payer, session())
-    reader = find(asked) if asked else None
+    reader = None
+    if asked := request.args.get("reader", "").strip():
+        reader = reversals.payer(session(), asked) if entry.amount_micros < 0 else _reader(asked)
     booked = session().get(reversals.Reversal, entry.id)
     return render_template("desk/entry.html", entry=entry, reader=reader, done=booked)
 
