@@ -48,7 +48,8 @@ def flattr_now() -> ResponseReturnValue:
     if is_new:
         limit(f"clicks:{user().id}", clicks.MOST_A_DAY, _DAY)
         checks.consider(session(), click, None, world(), now=clock())
-    return done(_path(click.url, ""), *([] if is_new else ["It was on your list already."]))
+    said = [] if is_new else ["It was on your list already."]
+    return done(_path(click.url, ""), *said)
 
 
 def _meant() -> str:
