@@ -45,7 +45,7 @@ def parts(session: Session, user: User, *, now: datetime) -> Iterator[tuple[str,
     yield "budgets", own(Budget.reader_id, Budget.period, *budget)
     yield "clicks", chain.from_iterable(_rows(session, clicked.where(Click.period == period)) for period in periods)
     yield "promises", (_promise(found) for found in clicks.promises_of(session, user, now=now))
-    yield "given", (_gave(period, share) for period, share in sorted(given.items()))
+    yield "given", (_gave(share) for share in given)
     yield "received", ({"period": period, "amount_micros": net} for period, net in sorted(received.items()))
     yield "deposits", own(Deposit.user_id, Deposit.id, *deposit)
     yield "card_payments", own(CardPayment.user_id, CardPayment.id, *payment)
@@ -120,6 +120,6 @@ def _promise(promised: clicks.Promised) -> Row:
     return {"name": found.pop("title"), "state": found.pop("outcome")} | found
 
 
-def _gave(period: str, share: Share) -> Row:
-    charged = share.share_micros * share.owners
-    return {"period": period, "amount_micros": charged, "people": share.owners, "share_micros": share.share_micros}
+def _gave(month: Share) -> Row:
+    each, people = month.share_micros, month.owners
+    return {"period": month.period, "amount_micros": each * people, "people": people, "share_micros": each}

@@ -130,7 +130,7 @@ class Statement:
 
     def rows(self) -> Iterator[tuple[object, ...]]:
         """As comma-separated values, the names of the columns first; no cell is a formula (RULES 5.10)."""
-        yield (*_LIST_COLUMNS, "id", "at", "in_micros", "out_micros", "balance_micros")
+        yield "side", "period", "who_or_page", "readers", "amount_micros", "currency", *_MOVED
         for given in self.given.lines:
             yield self._row("given", given.name, "", given.amount_micros)
         for line in self.received.lines:
@@ -153,7 +153,7 @@ class Statement:
         return side, self.period, text_cell(said), readers, amount, self.currency, *(moved or [""] * 5)
 
 
-_LIST_COLUMNS = ("side", "period", "who_or_page", "readers", "amount_micros", "currency")
+_MOVED = ("id", "at", "in_micros", "out_micros", "balance_micros")
 
 
 @dataclass(frozen=True)
@@ -225,12 +225,8 @@ def year(session: Session, user: User, name: str, currency: str, *, now: datetim
     """A user's year, such as ``2026``, as far as it has come."""
     months = [month for month in (f"{name}-{number:02d}" for number in range(1, 13)) if month <= period_of(now)]
     history = _history(session, user, ends_at(f"{name}-12"))
-    found = []
-    for month in months:
-        moved = _totals(m for m in history if _period(m) == month)
-        found.append(Month(month, _held(history, month), _held(history, following(month)), moved))
-    totals = _totals(m for m in history if _period(m)[:4] == name)
-    return Year(name, currency, _held(history, f"{name}-01"), _held(history), totals, found)
+    found = [Month(m, _held(history, m), _held(history, following(m)), _totals(history, m)) for m in months]
+    return Year(name, currency, _held(history, f"{name}-01"), _held(history), _totals(history, name), found)
 
 
 def months(session: Session, user: User, *, now: datetime) -> list[tuple[str, Held]]:
@@ -278,11 +274,12 @@ def _held(history: list[Movement], period: str | None = None) -> Held:
     return Held(last.get("wallet", 0), last.get("income", 0))
 
 
-def _totals(movements: Iterable[Movement]) -> list[Total]:
-    """By account, the wallet first, and code."""
+def _totals(history: list[Movement], when: str) -> list[Total]:
+    """What moved in a period or year, by account, the wallet first, and code."""
     sums: Counter[tuple[str, str]] = Counter()
-    for m in movements:
-        sums[m.account, m.code] += m.amount_micros
+    for m in history:
+        if m.at.startswith(when):
+            sums[m.account, m.code] += m.amount_micros
     found = [Total(account, code, WORDS[code], micros) for (account, code), micros in sums.items()]
     return sorted(found, key=lambda total: (total.account == "income", total.code))
 
@@ -391,10 +388,10 @@ def _received_lines(
 # Over months ----------------------------------------------------------------------------------------------------------
 
 
-def given_over(session: Session, reader: User, periods: Collection[str]) -> dict[str, Share]:
-    """What settled months were for a reader; those without anything are left out."""
+def given_over(session: Session, reader: User, periods: Collection[str]) -> list[Share]:
+    """What settled months were for a reader, oldest first; those without anything are left out."""
     query = sa.select(Share).where(Share.reader_id == reader.id, Share.period.in_(periods), Share.share_micros > 0)
-    return {share.period: share for share in session.scalars(query)}
+    return list(session.scalars(query.order_by(Share.period)))
 
 
 def received_over(session: Session, owner: User, periods: Collection[str]) -> dict[str, int]:

@@ -6,14 +6,14 @@ from apiflask import APIFlask
 from flask import Response, current_app, jsonify
 from sqlalchemy.exc import OperationalError
 
-from backend.api import clicks, errors, me, pairings
+from backend.api import clicks, errors, me
 from backend.api.base import PRESS, blueprint
 from backend.api.errors import PROBLEM_SCHEMA
 from backend.api.presses import Presses
 from backend.api.quick import Quick
 from backend.db import db, is_current, make_engine, session_maker
 
-__all__ = ["PRESS", "Quick", "blueprint", "clicks", "errors", "init_app", "me", "pairings"]
+__all__ = ["PRESS", "Quick", "blueprint", "clicks", "errors", "init_app", "me"]
 
 
 def init_app(app: APIFlask) -> None:

@@ -5,41 +5,13 @@ A view translates; the rules are in the nouns and processes.
 
 from apiflask import APIFlask
 
-from backend.web import (
-    anywhere,
-    cards,
-    charts,
-    desk,
-    errors,
-    owner,
-    payouts,
-    public,
-    reader,
-    settings,
-    show,
-    statements,
-)
+from backend.web import anywhere, desk, errors, money, owner, public, reader, settings, show
 from backend.web.base import blueprint
-from backend.web.cards import HOOK, hooks
 from backend.web.desk.base import allow_statements
+from backend.web.money import HOOK, hooks
 
-__all__ = [
-    "HOOK",
-    "allow_statements",
-    "anywhere",
-    "cards",
-    "charts",
-    "desk",
-    "errors",
-    "hooks",
-    "init_app",
-    "owner",
-    "payouts",
-    "public",
-    "reader",
-    "settings",
-    "statements",
-]
+VIEWS = (anywhere, desk, money, owner, public, reader, settings)
+__all__ = ["HOOK", "VIEWS", "allow_statements", "errors", "hooks", "init_app", "settings"]
 
 
 def init_app(app: APIFlask) -> None:

@@ -4,16 +4,15 @@ import re
 from datetime import timedelta
 from urllib.parse import quote
 
-from flask import Response, flash, g, render_template, request
+from flask import Response, g, render_template, request
 from flask.typing import ResponseReturnValue
-from markupsafe import Markup
 
 from backend import checks, claims, clicks, sites
 from backend.context import clock, config, limit, session, world
 from backend.errors import NotFlattrable, NotFound
 from backend.period import following, period_of
 from backend.urls import canonical
-from backend.web.base import back_to, blueprint, to_sign_in, user
+from backend.web.base import blueprint, done, to_sign_in, user
 
 _URL = re.compile(r"https?://\S+")
 _DAY = timedelta(days=1)
@@ -49,33 +48,20 @@ def flattr_now() -> ResponseReturnValue:
     if is_new:
         limit(f"clicks:{user().id}", clicks.MOST_A_DAY, _DAY)
         checks.consider(session(), click, None, world(), now=clock())
-    session().commit()
-    if not is_new:
-        flash("It was on your list already.")
-    return back_to(_path(click.url, ""))
+    said = [] if is_new else ["It was on your list already."]
+    return done(_path(click.url, ""), *said)
 
 
 def _meant() -> str:
     """The address in `url`, or else the first one in what was shared."""
-    for name in ("url", "text", "title"):
-        given = request.args.get(name, "").strip()
-        if found := _URL.search(given):
-            return found[0] if name != "url" else given
-        if name == "url" and given:
-            return given if "://" in given else f"https://{given}"
-    return ""
+    if given := request.args.get("url", "").strip():
+        return given if "://" in given else f"https://{given}"
+    found = _URL.search(" ".join(request.args.get(name, "") for name in ("text", "title")))
+    return found[0] if found else ""
 
 
 def _path(url: str, title: str) -> str:
     return f"/flattr?url={quote(url, safe='')}" + (f"&title={quote(title, safe='')}" if title else "")
-
-
-@blueprint.get("/without")
-def without() -> ResponseReturnValue:
-    """How to flattr without the extension."""
-    script = f"location.href='{config().base_url}/flattr?url='+encodeURIComponent(location.href)"
-    more = "+'&title='+encodeURIComponent(document.title.slice(0,200))"
-    return render_template("public/without.html", bookmarklet=f"javascript:{script}{more}")
 
 
 @blueprint.get("/badge/<path:name>.svg")
@@ -86,22 +72,9 @@ def badge(name: str) -> ResponseReturnValue:
     site = sites.find(session(), name)
     claimed = site and not site.opted_out_at and claims.owner_now(session(), site, now=clock())
     count = clicks.supporters(session(), site, following(period_of(clock()), -1)) if site and claimed else 0
-    response = Response(_drawn(count), content_type="image/svg+xml")
+    drawn = render_template("public/badge.svg", count=count, most=clicks.MOST_COUNTED)
+    response = Response(drawn, content_type="image/svg+xml")
     response.headers["Cache-Control"] = "public, max-age=3600"
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     response.add_etag()
     return response.make_conditional(request)
-
-
-def _drawn(count: int) -> Markup:
-    """The colours of paper and ink: it stands on other people's pages, light or dark."""
-    most = clicks.MOST_COUNTED
-    said = "Flattr this site" + (f": {count} did last month" if count else "")
-    number = f"{most - 1}+" if count >= most else str(count or "")
-    return Markup(
-        '<svg xmlns="http://www.w3.org/2000/svg" width="88" height="31" viewBox="0 0 88 31" role="img">'
-        '<title>{}</title><rect width="88" height="31" fill="#fbf7f0" stroke="#1f1a17" stroke-width="2"/>'
-        '<circle cx="16" cy="15.5" r="9" fill="#a8234a"/><circle cx="16" cy="15.5" r="5" fill="none" stroke="#fbf7f0"'
-        ' stroke-width="1.6"/><g fill="#1f1a17" font-family="Georgia, serif" text-anchor="middle">'
-        '<text x="56" y="{}" font-size="13">Flattr</text><text x="56" y="25" font-size="10">{}</text></g></svg>'
-    ).format(said, 14 if number else 20, number)

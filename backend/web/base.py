@@ -1,22 +1,24 @@
-"""The blueprint that all pages hang on, and who is signed in."""
+"""The blueprints that all pages hang on, who is signed in, and what was typed."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import wraps
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from apiflask import APIBlueprint
 from flask import Response, flash, g, redirect, request
-from flask.typing import ResponseReturnValue
 
 from backend import access
 from backend.context import clock, config, session
+from backend.db import Base
+from backend.errors import InvalidRequest, NotFound
+from backend.money import parse_amount
+from backend.period import parse_period
 from backend.users import User
 
-blueprint = APIBlueprint("web", __name__, enable_openapi=False)
-View = Callable[..., ResponseReturnValue]
-Item = TypeVar("Item")
+blueprint = APIBlueprint("web", __name__, enable_openapi=False)  # pages for everybody
+signed_in = APIBlueprint("signed_in", __name__, enable_openapi=False)  # and those for people who are signed in
+blueprint.register_blueprint(signed_in)
+Row = TypeVar("Row", bound=Base)
 
 
 @blueprint.before_request
@@ -26,27 +28,22 @@ def load_user() -> None:
     g.user, g.web_session = found or (None, None)
 
 
+@signed_in.before_request
+def ask_who_is_there() -> Response | None:
+    """Others are asked to sign in, and come back."""
+    back = request.full_path.rstrip("?") if request.method == "GET" else "/month"
+    return None if g.user else to_sign_in(back)
+
+
 def user() -> User:
-    """Who is signed in; only for views behind `signed_in`."""
+    """Who is signed in; only where somebody is."""
     found: User = g.user
     return found
 
 
-def signed_in(view: View) -> View:
-    """A view for people who are signed in; others are asked to, and come back."""
-
-    @wraps(view)
-    def guarded(*args: object, **kwargs: object) -> ResponseReturnValue:
-        if g.user is None:
-            return to_sign_in(request.full_path.rstrip("?") if request.method == "GET" else "/month")
-        return view(*args, **kwargs)
-
-    return guarded
-
-
-def to_sign_in(path: str) -> ResponseReturnValue:
+def to_sign_in(path: str) -> Response:
     """Ask who is there; afterwards they are back at *path*."""
-    return redirect(f"/sign-in?next={quote(path)}", 303)
+    return back_to(f"/sign-in?next={quote(path)}")
 
 
 def cookie_name() -> str:
@@ -54,40 +51,76 @@ def cookie_name() -> str:
     return "__Host-sid" if config().secure else "sid"
 
 
-def set_cookie(response: Response, secret: str) -> None:
-    """Hand a web session to the browser."""
-    age = int(access.SESSION_LIFE.total_seconds())
-    response.set_cookie(
-        cookie_name(), secret, max_age=age, secure=config().secure, httponly=True, samesite="Lax", path="/"
-    )
-
-
-@dataclass(frozen=True)
-class Part(Generic[Item]):
+class Part(NamedTuple):
     """As much of a long list as one page takes."""
 
-    items: Sequence[Item]
+    items: Sequence[Any]
     number: int
     of: int
-    total: int
 
 
-def part_of(items: Sequence[Item], size: int = 30) -> Part[Item]:
+def part_of(items: Sequence[Any], size: int = 30) -> Part:
     """The part of a list that the address asks for, from 1 on; the nearest there is."""
     of = max(1, -(-len(items) // size))
-    number = min(_part_number(request.args), of)
-    return Part(items[(number - 1) * size : number * size], number, of, len(items))
+    number = min(_part_number(request.args.get("part", "")), of)
+    return Part(items[(number - 1) * size : number * size], number, of)
 
 
-def _part_number(said: Mapping[str, str]) -> int:
-    asked = said.get("part", "1")
+def _part_number(asked: str) -> int:
     return max(int(asked), 1) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 1
 
 
 def in_its_part(path: str) -> str:
     """The address of a long list in the part of it that a form was in."""
-    number = _part_number(request.form)
+    number = _part_number(request.form.get("part", ""))
     return f"{path}?part={number}" if number > 1 else path
+
+
+def row(kind: type[Row], number: int, refusal: type[NotFound] = NotFound) -> Row:
+    """The row with the number in an address.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = session().get(kind, number) if number < 2**63 else None
+    if found is None:
+        raise refusal
+    return found
+
+
+def period_typed(text: str) -> str:
+    """A month from an address or a form.
+
+    Raises:
+        InvalidRequest: Not a month.
+    """
+    try:
+        return parse_period(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.") from error
+
+
+def amount_typed(text: str) -> int:
+    """An amount from a form, in micros.
+
+    Raises:
+        InvalidRequest: Not an amount.
+    """
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise InvalidRequest("Please type an amount like 5.00.") from error
+
+
+def whole_number(text: str) -> int:
+    """A number from a form's hidden field.
+
+    Raises:
+        InvalidRequest: Not a number.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise InvalidRequest
+    return int(text)
 
 
 def back_to(path: str) -> Response:
@@ -95,8 +128,15 @@ def back_to(path: str) -> Response:
     return redirect(path, 303)  # type: ignore[return-value]
 
 
-def done(path: str, said: str) -> Response:
+def done(path: str, *said: str) -> Response:
     """After a form: keep what it asked for, and say so on the page that is shown."""
     session().commit()
-    flash(said)
+    for sentence in said:
+        flash(sentence)
     return back_to(path)
+
+
+def download(content: Any, name: str, content_type: str) -> Response:
+    """A file to keep."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(content, content_type=content_type, headers=headers)

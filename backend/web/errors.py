@@ -17,14 +17,15 @@ _SAY = {
 
 def of_refusal(refusal: DomainError, status: int) -> ResponseReturnValue:
     """A rule said no: what it said, and the way back."""
-    return _page(str(refusal), status)
+    return page(str(refusal), status)
 
 
 def of_http_error(error: HTTPError) -> ResponseReturnValue:
     """What Flask refuses by itself."""
-    return _page(_SAY.get(error.status_code, error.message or ""), error.status_code)
+    return page(_SAY.get(error.status_code, error.message or ""), error.status_code)
 
 
-def _page(text: str, status: int) -> tuple[str, int]:
+def page(text: str, status: int) -> tuple[str, int]:
+    """Why something was not done."""
     g.setdefault("user", None)
     return render_template("refused.html", text=text), status

@@ -11,13 +11,11 @@ from backend.errors import NotFound
 from backend.payouts import owners
 from backend.period import following, period_of
 from backend.sites import Site
-from backend.web import charts
-from backend.web.base import back_to, blueprint, done, part_of, signed_in, user
-from backend.web.reader import period_typed
+from backend.web import show
+from backend.web.base import done, part_of, period_typed, row, signed_in, user
 
 
-@blueprint.get("/sites")
-@signed_in
+@signed_in.get("/sites")
 def sites() -> ResponseReturnValue:
     """The tag to copy, the claimed sites with their states, and what the owner says to who flattrs them."""
     found = claims.of_user(session(), user())
@@ -30,33 +28,24 @@ def sites() -> ResponseReturnValue:
     )
 
 
-@blueprint.post("/thanks")
-@signed_in
+@signed_in.post("/thanks")
 def save_thanks() -> ResponseReturnValue:
     """What an owner says to who flattrs them, and what their sites' pages tell."""
-    shown = request.form.getlist("shows")
-    users.set_thanks(
-        session(),
-        user(),
-        request.form.get("line", ""),
-        shows_name="name" in shown,
-        shows_supporters="supporters" in shown,
-    )
+    line, shown = request.form.get("line", ""), request.form.getlist("shows")
+    names, supporters = "name" in shown, "supporters" in shown
+    users.set_thanks(session(), user(), line, shows_name=names, shows_supporters=supporters)
     return done("/sites", "Saved.")
 
 
-@blueprint.post("/sites")
-@signed_in
+@signed_in.post("/sites")
 def check_site() -> ResponseReturnValue:
     """Claim a site, or have it looked at again."""
     name = checks.ask(session(), user(), request.form.get("site", ""), world(), now=clock())
-    session().commit()
     claim = next(claim for claim, site in claims.of_user(session(), user()) if site.name == name)
-    return back_to(f"/sites/{claim.id}")
+    return done(f"/sites/{claim.id}")
 
 
-@blueprint.get("/sites/<int:claim_id>")
-@signed_in
+@signed_in.get("/sites/<int:claim_id>")
 def site(claim_id: int) -> ResponseReturnValue:
     """One claim: each check with what it saw, and what to do next."""
     claim, of = _mine(claim_id)
@@ -67,33 +56,27 @@ def site(claim_id: int) -> ResponseReturnValue:
         looks=claims.latest_looks(session(), of),
         checking=jobs.is_waiting(session(), "look", of.name),
         authors=claims.authors(session(), of),
-        advice=claims.ADVICE,
         is_account=platforms.is_account(of.name),
         by_operator=platforms.is_account(of.name) and platforms.proof_of(of.name) == "operator",
         token_line=None if states.is_stale(claim, now=clock()) else proof.token_line(claim.token),
         file_path=proof.FILE_PATH,
         txt_name=f"{proof.TXT_NAME}.{of.name}",
-        my_page=f"{config().base_url}/u/{user().public_id}",
-        base_url=config().base_url,
         promises=clicks.promising(session(), of, period_of(clock()))[0] if claim.state != "verified" else 0,
         decided_at=claim.next_check_at or (claim.doubtful_at and claim.doubtful_at + states.CONTEST_LASTS),
         lapses_at=claim.doubtful_at and claim.doubtful_at + states.LAPSES_AFTER,
     )
 
 
-@blueprint.post("/sites/<int:claim_id>/give-up")
-@signed_in
+@signed_in.post("/sites/<int:claim_id>/give-up")
 def give_up(claim_id: int) -> ResponseReturnValue:
     """End a claim."""
     claim, of = _mine(claim_id)
     checks.give_up(session(), claim, world(), now=clock(), actor_id=user().id)
-    return done(
-        "/sites", f"{of.name} is no longer yours here. Its flattrs from before still are. Take the proof off it too."
-    )
+    said = f"{of.name} is no longer yours here. Its flattrs from before still are. Take the proof off it too."
+    return done("/sites", said)
 
 
-@blueprint.post("/sites/<int:claim_id>/authors")
-@signed_in
+@signed_in.post("/sites/<int:claim_id>/authors")
 def change_authors(claim_id: int) -> ResponseReturnValue:
     """List an author, or take one off the list."""
     claim, of = _mine(claim_id)
@@ -104,35 +87,30 @@ def change_authors(claim_id: int) -> ResponseReturnValue:
         clicks.remove_author(session(), of, author, now=clock())
     else:
         claims.list_author(session(), of, author)
-    session().commit()
-    return back_to(f"/sites/{claim_id}")
+    return done(f"/sites/{claim_id}")
 
 
 def _mine(claim_id: int) -> tuple[Claim, Site]:
-    claim = session().get(Claim, claim_id) if claim_id < 2**63 else None
-    if claim is None or claim.user_id != user().id or claim.ended_at:
+    claim = row(Claim, claim_id)
+    if claim.user_id != user().id or claim.ended_at:
         raise NotFound
     return claim, session().get_one(Site, claim.site_id)
 
 
-@blueprint.get("/income")
-@signed_in
+@signed_in.get("/income")
 def income() -> ResponseReturnValue:
     """What a month brought, and what is payable."""
-    last = following(period_of(clock()), -1)
-    period = period_typed(request.args.get("period", last))
+    latest = following(period_of(clock()), -1)
+    period = period_typed(request.args.get("period", latest))
     received = st.received(session(), user(), period)
-    periods = charts.last_months(last if period > following(last, -charts.MONTHS) else period)
+    periods = show.last_months(latest if period > following(latest, -show.MONTHS) else period)
     over = st.received_over(session(), user(), periods)
     return render_template(
         "owner/income.html",
         period=period,
-        bars=[charts.Bar(month, over.get(month, 0), f"/income?period={month}") for month in periods],
+        latest=latest,
+        over={month: over.get(month, 0) for month in periods},
         part=part_of(sorted(received.lines, key=lambda line: (-line.readers, line.url))),
-        currency=config().currency,
         received=received,
-        pages_gone=st.PAGES_GONE,
         standing=owners.standing(session(), user(), config().payout_min_micros, now=clock()),
-        earlier=following(period, -1),
-        later=following(period) if period < last else None,
     )

@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from flask import g, make_response, render_template, request
+from flask import g, render_template, request
 from flask.typing import ResponseReturnValue
 
 from backend import access, checks, claims, clicks, ledger, mail, platforms, sites, users
@@ -11,7 +11,8 @@ from backend.context import clock, config, limit, session, world
 from backend.errors import NotFound
 from backend.money import MICROS, parse_amount
 from backend.period import following, period_of
-from backend.web.base import back_to, blueprint, cookie_name, part_of, set_cookie, signed_in, user
+from backend.web import errors
+from backend.web.base import blueprint, cookie_name, done, part_of, signed_in, user
 
 MOST_PEOPLE = 1_000  # in the example
 
@@ -19,10 +20,7 @@ MOST_PEOPLE = 1_000  # in the example
 @blueprint.get("/")
 def home() -> ResponseReturnValue:
     """What Flattr is, with the split to try out."""
-    try:
-        budget_micros = min(parse_amount(request.args.get("budget", "5")), users.MAX_BUDGET_MICROS)
-    except ValueError:
-        budget_micros = 5 * MICROS
+    budget_micros = min(request.args.get("budget", 5 * MICROS, type=parse_amount), users.MAX_BUDGET_MICROS)
     typed = request.args.get("people", "")
     people = min(max(int(typed), 1), MOST_PEOPLE) if re.fullmatch(r"\d{1,9}", typed, re.ASCII) else 5
     share_micros = ledger.even_share(budget_micros, people)
@@ -32,13 +30,13 @@ def home() -> ResponseReturnValue:
         people=people,
         share_micros=share_micros,
         dust_micros=budget_micros - share_micros * people,
-        currency=config().currency,
     )
 
 
 @blueprint.get("/<any('for-owners', 'for-operators', 'privacy'):name>")
+@blueprint.get("/without", defaults={"name": "without"})
 def about(name: str) -> ResponseReturnValue:
-    """What makers of sites and operators want to know, and what is known of whom."""
+    """What makers of sites and operators want to know, what is known of whom, and how to do without the extension."""
     return render_template(f"public/{name}.html")
 
 
@@ -75,9 +73,7 @@ def send_link() -> ResponseReturnValue:
     try:
         mail.send(config(), address, "Sign in to Flattr", text)
     except OSError:
-        return render_template(
-            "refused.html", text="The mail could not be sent. Please try again in a few minutes."
-        ), 503
+        return errors.page("The mail could not be sent. Please try again in a few minutes.", 503)
     return render_template("public/link_sent.html", address=address)
 
 
@@ -95,23 +91,20 @@ def use_link(token: str) -> ResponseReturnValue:
     if old := request.cookies.get(cookie_name()):
         access.sign_out(session(), old)
     secret = access.sign_in(session(), found, now=clock())
-    session().commit()
-    response = make_response(back_to(path))
-    set_cookie(response, secret)
+    response = done(path)
+    age = int(access.SESSION_LIFE.total_seconds())
+    response.set_cookie(cookie_name(), secret, max_age=age, secure=config().secure, httponly=True, samesite="Lax")
     return response
 
 
-@blueprint.post("/sign-out")
-@signed_in
+@signed_in.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
     """End this sign-in, or all of them."""
     if request.form.get("everywhere"):
         access.sign_out_everywhere(session(), user())
     else:
         access.sign_out(session(), request.cookies.get(cookie_name(), ""))
-    session().commit()
-    g.user = None
-    response = make_response(back_to("/"))
+    g.user, response = None, done("/")
     response.delete_cookie(cookie_name(), secure=config().secure, httponly=True, samesite="Lax")
     return response
 
@@ -152,15 +145,11 @@ def site_page(name: str) -> ResponseReturnValue:
     )
 
 
-@blueprint.get("/not-me/<token>")
-def confirm_not_me(token: str) -> ResponseReturnValue:
-    """Show a button: mail scanners follow links, people press buttons."""
-    return render_template("public/not_me.html", token=token)
-
-
-@blueprint.post("/not-me/<token>")
+@blueprint.route("/not-me/<token>", methods=["GET", "POST"])
 def not_me(token: str) -> ResponseReturnValue:
-    """A claim that somebody was told of is not theirs, or not right."""
-    site = checks.not_me(session(), token, world(), now=clock())
-    session().commit()
-    return render_template("public/not_me.html", token=None, site=site.name)
+    """A claim that somebody was told of is not theirs, or not right; a button first, as for signing in."""
+    site = None
+    if request.method == "POST":
+        site = checks.not_me(session(), token, world(), now=clock())
+        session().commit()
+    return render_template("public/not_me.html", token=token, site=site)

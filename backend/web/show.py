@@ -1,36 +1,28 @@
 """How things are shown: money, dates, the cake, and the strangers' addresses that must stay text."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from math import cos, pi, sin
 from urllib.parse import urlsplit
 
 from apiflask import APIFlask
-from markupsafe import Markup
 
-from backend.context import config
+from backend.claims import ADVICE
+from backend.context import clock, config
 from backend.money import decimal_text, format_money
 from backend.payouts.details import masked
-from backend.period import month_name
-from backend.web import charts
+from backend.period import following, month_name
+from backend.statements import PAGES_GONE
 
-MOST_WEDGES = 16
+MONTHS = 12  # in a chart
 
 
 def init_app(app: APIFlask) -> None:
-    """Give templates their filters."""
-    app.jinja_env.filters.update(
-        money=money,
-        micros=micros,
-        day=day,
-        minute=minute,
-        month_name=month_name,
-        page_name=page_name,
-        amount=decimal_text,
-        in_fours=in_fours,
-        masked=masked,
-        shortened=shortened,
-    )
-    app.jinja_env.globals.update(cake=cake, bars=charts.bars)
+    """Give templates their filters, and what many of them tell."""
+    for shown in (money, micros, day, minute, month_name, following, page_name, shortened, in_fours, masked, wedges):
+        app.add_template_filter(shown)
+    app.add_template_filter(decimal_text, "amount")
+    app.jinja_env.globals.update(now=clock, advice=ADVICE, pages_gone=PAGES_GONE)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 
@@ -70,36 +62,18 @@ def in_fours(text: str) -> str:
     return " ".join(text[i : i + 4] for i in range(0, len(text), 4))
 
 
-def cake(names: list[str], promises: int = 0) -> Markup:
-    """The cake from above: an equal wedge for each person; promises are a dashed plate beside it, never a wedge."""
-    people = len(names)
-    said = f"A cake in {people} equal pieces" if people > 1 else "A cake for one person" if people else "A whole cake"
-    drawn = [_wedge(i, people, name) for i, name in enumerate(names)] if 1 < people <= MOST_WEDGES else []
-    if people > MOST_WEDGES:
-        drawn = [
-            Markup('<circle cx="44" cy="44" r="26" class="rim"/><text x="44" y="44" class="count">{}</text>').format(
-                people
-            )
-        ]
-    if people == 1:
-        drawn = [Markup('<text x="44" y="44">{}</text>').format(names[0][:1].upper())]
-    if promises:
-        drawn.append(
-            Markup('<circle cx="76" cy="76" r="13" class="ground"/><circle cx="76" cy="76" r="10" class="promise"/>')
-        )
-    return Markup(
-        '<svg class="cake" viewBox="0 0 92 92" role="img" aria-label="{}">'
-        '<circle cx="44" cy="44" r="40" class="plate"/><circle cx="44" cy="44" r="34" class="piece"/>{}</svg>'
-    ).format(said, Markup("").join(drawn))
+def last_months(period: str) -> list[str]:
+    """The periods of a chart up to this one, oldest first."""
+    return [following(period, -back) for back in reversed(range(MONTHS))]
 
 
-def _wedge(i: int, people: int, name: str) -> Markup:
-    (x, y), (to_x, to_y) = _point(i, people, 34), _point(i + 1, people, 34)
-    text_x, text_y = _point(i + 0.5, people, 22)
-    path = Markup('<path class="piece" d="M44 44L{:.2f} {:.2f}A34 34 0 0 1 {:.2f} {:.2f}Z"/>').format(x, y, to_x, to_y)
-    return path + Markup('<text x="{:.2f}" y="{:.2f}">{}</text>').format(text_x, text_y, name[:1].upper())
+def wedges(people: int) -> Iterator[tuple[str, str, str]]:
+    """The equal pieces of a cake around 44, 44: the outline of each, and where its letter stands."""
 
+    def point(at: float, radius: int) -> tuple[str, str]:
+        angle = at / people * 2 * pi - pi / 2
+        return f"{44 + cos(angle) * radius:.2f}", f"{44 + sin(angle) * radius:.2f}"
 
-def _point(at: float, people: int, radius: int) -> tuple[float, float]:
-    angle = at / people * 2 * pi - pi / 2
-    return 44 + cos(angle) * radius, 44 + sin(angle) * radius
+    for i in range(people):
+        begin, end = " ".join(point(i, 34)), " ".join(point(i + 1, 34))
+        yield f"M44 44L{begin}A34 34 0 0 1 {end}Z", *point(i + 0.5, 22)

@@ -86,6 +86,15 @@ def test_all_of_a_long_list_can_be_reached(crowded):
 
 
 @ONE
+def test_going_on_in_a_list_of_promises_leaves_the_chart_above_it_where_it_is(crowded):
+    page = crowded.visit("/history?period=2026-03")
+    years = [page.links["April 2025"], page.links["March 2026"]]
+    page = crowded.visit(page.links["Further"])
+    assert "2 of" in page.text
+    assert [page.links.get("April 2025"), page.links.get("March 2026")] == years
+
+
+@ONE
 def test_who_takes_something_back_in_a_part_of_a_list_is_in_that_part_again(crowded):
     """And nowhere else, whatever a form says."""
     for path, act in (("/month", "/month/undo"), ("/history", "/history/withdraw")):

@@ -9,13 +9,11 @@ from backend.context import clock, config, session, world
 from backend.errors import InvalidRequest, NotFound
 from backend.sites import Site
 from backend.users import User
-from backend.web.base import blueprint, done, user
+from backend.web.base import done, row, user, whole_number
 from backend.web.desk.base import A_PAGE, operators
-from backend.web.reader import whole_number
 
 
-@blueprint.get("/desk/claims")
-@operators
+@operators.get("/claims")
 def desk_claims() -> ResponseReturnValue:
     """Contests, the oldest first; what needs an operator's word; any other site by name."""
     if asked := request.args.get("site", "").strip():
@@ -27,15 +25,13 @@ def desk_claims() -> ResponseReturnValue:
         "desk/claims.html",
         contested=claims.contested(session(), most=A_PAGE),
         review=claims.to_review(session(), most=A_PAGE),
-        now=clock(),
     )
 
 
-@blueprint.get("/desk/claims/<int:site_id>")
-@operators
+@operators.get("/claims/<int:site_id>")
 def desk_claim(site_id: int) -> ResponseReturnValue:
     """Who claims a site, what the last look saw, and the operator's word."""
-    site = _site(site_id)
+    site = row(Site, site_id)
     found = claims.on_site(session(), site)
     return render_template(
         "desk/claim.html",
@@ -46,16 +42,13 @@ def desk_claim(site_id: int) -> ResponseReturnValue:
         last_user=session().get_one(User, last.user_id) if last else None,
         is_held=any(claim.state == "verified" for claim, _, _ in found),
         looks=claims.latest_looks(session(), site),
-        advice=claims.ADVICE,
-        now=clock(),
     )
 
 
-@blueprint.post("/desk/claims/<int:site_id>/approve")
-@operators
+@operators.post("/claims/<int:site_id>/approve")
 def desk_vouch(site_id: int) -> ResponseReturnValue:
     """Vouch for somebody's claim; it ends all others."""
-    site, reason = _site(site_id), _reason()
+    site, reason = row(Site, site_id), _reason()
     person = users.by_public_id(session(), request.form.get("public_id", ""))
     if person is None:
         raise users.NoSuchUser("Please choose whose the site is.")
@@ -64,21 +57,13 @@ def desk_vouch(site_id: int) -> ResponseReturnValue:
     return done(f"/desk/claims/{site_id}", said)
 
 
-@blueprint.post("/desk/claims/<int:site_id>/revoke")
-@operators
+@operators.post("/claims/<int:site_id>/revoke")
 def desk_revoke(site_id: int) -> ResponseReturnValue:
     """Take back the claim that was shown."""
-    site, reason = _site(site_id), _reason()
+    site, reason = row(Site, site_id), _reason()
     shown = whole_number(request.form.get("claim", ""))
     checks.revoke(session(), site, world(), now=clock(), actor_id=user().id, claim_id=shown, reason=reason)
     return done(f"/desk/claims/{site_id}", f"The claim on {site.name} is revoked. Its user has mail.")
-
-
-def _site(site_id: int) -> Site:
-    site = session().get(Site, site_id) if site_id < 2**63 else None
-    if site is None:
-        raise NotFound
-    return site
 
 
 def _reason() -> str:

@@ -1,4 +1,7 @@
-"""The log, the jobs, and whether all is well."""
+"""What the worker does when it is told to, the log, and the jobs.
+
+An ended month is tried first, so that everybody sees what it comes to, and then settled.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -6,17 +9,40 @@ from datetime import UTC, datetime
 from flask import render_template, request
 from flask.typing import ResponseReturnValue
 
-from backend import auditlog, jobs, runs, users
+from backend import auditlog, clicks, jobs, runs, users
 from backend.context import clock, session
 from backend.errors import InvalidRequest
+from backend.period import month_name, period_of
 from backend.users import User
-from backend.web.base import blueprint, done, user
+from backend.web.base import done, period_typed, user, whole_number
 from backend.web.desk.base import A_PAGE, operators
-from backend.web.reader import whole_number
 
 
-@blueprint.get("/desk/log")
-@operators
+@operators.get("/months")
+def desk_months() -> ResponseReturnValue:
+    """The month that is due, how far its dry run or settlement is, and the months before."""
+    tried, settling = runs.last(session(), "dry_run"), runs.last(session(), "settle")
+    return render_template(
+        "desk/months.html",
+        due=clicks.first_due(session(), period_of(clock())),
+        tried=tried,
+        settling=settling,
+        working=next((seen for seen in (tried, settling) if seen and seen.state == "working"), None),
+        settled=clicks.settled(session())[:24],
+    )
+
+
+@operators.post("/months/<any(dry_run, settle):kind>")
+def desk_settle(kind: str) -> ResponseReturnValue:
+    """Have the worker try a month, or settle it."""
+    period = period_typed(request.form.get("period", ""))
+    is_new = runs.start(session(), kind, user().id, now=clock(), period=period)
+    what = f"{'A dry run of ' if kind == 'dry_run' else 'Settling '}{month_name(period)}"
+    said = "has begun." if is_new else "was begun already; nothing else was started."
+    return done("/desk/months", f"{what} {said}")
+
+
+@operators.get("/log")
 def desk_log() -> ResponseReturnValue:
     """The audit log, searched and paged."""
     asked = {name: request.args.get(name, "").strip() for name in ("about", "action", "since", "by")}
@@ -47,15 +73,13 @@ def _day(text: str) -> datetime | None:
         raise InvalidRequest("Please type a day like 2026-10-31.") from error
 
 
-@blueprint.get("/desk/jobs")
-@operators
+@operators.get("/jobs")
 def desk_jobs() -> ResponseReturnValue:
     """Jobs that are late or failed. What a mail says, and to whom, is nobody's business here."""
-    return render_template("desk/jobs.html", jobs=jobs.stuck(session(), now=clock(), most=A_PAGE), now=clock())
+    return render_template("desk/jobs.html", jobs=jobs.stuck(session(), now=clock(), most=A_PAGE))
 
 
-@blueprint.post("/desk/jobs/retry")
-@operators
+@operators.post("/jobs/retry")
 def desk_retry() -> ResponseReturnValue:
     """Have a job tried again now."""
     job = jobs.retry(session(), whole_number(request.form.get("job", "")), now=clock())
@@ -63,8 +87,7 @@ def desk_retry() -> ResponseReturnValue:
     return done("/desk/jobs", "It is tried again now.")
 
 
-@blueprint.get("/desk/audit")
-@operators
+@operators.get("/audit")
 def desk_audit() -> ResponseReturnValue:
     """What the last audit and the last look at the installation found."""
     found = {kind: runs.last(session(), kind) for kind in ("audit", "doctor")}
@@ -72,8 +95,7 @@ def desk_audit() -> ResponseReturnValue:
     return render_template("desk/audit.html", found=found, working=working)
 
 
-@blueprint.post("/desk/audit/<any(audit, doctor):kind>")
-@operators
+@operators.post("/audit/<any(audit, doctor):kind>")
 def desk_examine(kind: str) -> ResponseReturnValue:
     """Have the worker look."""
     is_new = runs.start(session(), kind, user().id, now=clock())
