@@ -11,10 +11,10 @@ twice changes nothing; posting something else under the same identity is an erro
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, TypeVar, cast
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -114,21 +114,9 @@ CLEARING = account_of(Kind.CLEARING)
 CARDS = account_of(Kind.CARDS)  # what a card provider holds for us, as BANK is what the bank does
 RESERVE = account_of(Kind.RESERVE)  # the operator's own: what covers chargebacks that no wallet does
 SUSPENSE = account_of(Kind.TRANSIT)  # the house's transit: money that arrived and has not found its reader yet
-
-
-def wallet(user_id: int) -> int:
-    """The account of what a reader paid in and has not spent."""
-    return account_of(Kind.WALLET, user_id)
-
-
-def income(user_id: int) -> int:
-    """The account of what an owner received and was not paid out."""
-    return account_of(Kind.INCOME, user_id)
-
-
-def transit(user_id: int) -> int:
-    """The account of what is on its way out to a user: in a payout or a refund that the bank has not confirmed yet."""
-    return account_of(Kind.TRANSIT, user_id)
+wallet = partial(account_of, Kind.WALLET)  # what a reader paid in and has not spent
+income = partial(account_of, Kind.INCOME)  # what an owner received and was not paid out
+transit = partial(account_of, Kind.TRANSIT)  # what is on its way out to a user, and not confirmed by the bank yet
 
 
 class Account(Base):
@@ -174,8 +162,7 @@ class Transfer(Base):
 append_only(Transfer)
 
 
-@dataclass(frozen=True)
-class Posting:
+class Posting(NamedTuple):
     """A transfer to be: *concerns* is the one of the two accounts that it is identified by.
 
     Where one of the two is a user's, that is the one, so that statements find it.
@@ -187,6 +174,14 @@ class Posting:
     credit: int
     amount_micros: int
     concerns: int
+
+    @property
+    def identity(self) -> tuple[str, str, int]:
+        """What it is for."""
+        return self.code, self.about, self.concerns
+
+
+_COLUMNS = "code about debit_account_id credit_account_id amount_micros account_id".split()  # as in a posting
 
 
 def post(session: Session, postings: Iterable[Posting], *, now: datetime) -> int:
@@ -200,7 +195,7 @@ def post(session: Session, postings: Iterable[Posting], *, now: datetime) -> int
     if not new:
         return 0
     _open_accounts(session, {account for posting in new for account in (posting.debit, posting.credit)})
-    session.execute(sa.insert(Transfer), [_row(posting, now) for posting in new])
+    session.execute(sa.insert(Transfer), [dict(zip(_COLUMNS, posting, strict=True)) | {"at": now} for posting in new])
     changes: defaultdict[int, int] = defaultdict(int)
     for posting in new:
         changes[posting.debit] -= posting.amount_micros
@@ -227,12 +222,12 @@ def post_many(session: Session, posting: Posting, accounts: Ints, amounts: Ints,
     if not moving.any():
         return
     bulk.fill(session, _moves, {"account_id": accounts[moving], "amount_micros": amounts[moving]})
-    each, one = _moves.c.account_id, sa.literal(posting.credit if posting.concerns == posting.debit else posting.debit)
+    each, other = _moves.c.account_id, posting.credit if posting.concerns == posting.debit else posting.debit
+    one = sa.literal(other)
     debit, credit, sign = (each, one, -1) if posting.concerns == posting.debit else (one, each, 1)
     about = (sa.literal(posting.code), sa.literal(posting.about))
-    rows = sa.select(*about, each, debit, credit, _moves.c.amount_micros, sa.literal(now, UtcDateTime()))
-    columns = ["code", "about", "account_id", "debit_account_id", "credit_account_id", "amount_micros", "at"]
-    session.execute(sa.insert(Transfer).from_select(columns, rows))
+    rows = sa.select(*about, debit, credit, _moves.c.amount_micros, each, sa.literal(now, UtcDateTime()))
+    session.execute(sa.insert(Transfer).from_select([*_COLUMNS, "at"], rows))
     if sign > 0:
         _credit_many(session)
     else:
@@ -240,7 +235,6 @@ def post_many(session: Session, posting: Posting, accounts: Ints, amounts: Ints,
         less = account.c.balance_micros - _moves.c.amount_micros
         session.execute(sa.update(account).where(account.c.id == each).values(balance_micros=less))
     # Last, because everybody who settles at the same time wants this row.
-    other = posting.credit if posting.concerns == posting.debit else posting.debit
     _open_accounts(session, {other})
     _change_balances(session, {other: -sign * int(amounts.sum())})
 
@@ -323,37 +317,19 @@ def stable_id(code: str, about: str, account: str) -> str:
 
 
 def _not_yet_posted(session: Session, postings: list[Posting]) -> list[Posting]:
-    identity = (Transfer.code, Transfer.about, Transfer.account_id)
+    identity = sa.tuple_(Transfer.code, Transfer.about, Transfer.account_id)
+    query = sa.select(*(getattr(Transfer, name) for name in _COLUMNS))
     new: list[Posting] = []
     for start in range(0, len(postings), SOME):
-        some = [
-            (posting, (posting.code, posting.about, posting.concerns)) for posting in postings[start : start + SOME]
-        ]
-        query = sa.select(Transfer).where(sa.tuple_(*identity).in_([purpose for _, purpose in some]))
-        found = {(transfer.code, transfer.about, transfer.account_id): transfer for transfer in session.scalars(query)}
-        new += [posting for posting, purpose in some if not _is_same(found.get(purpose), posting)]
+        some = postings[start : start + SOME]
+        rows = session.execute(query.where(identity.in_([posting.identity for posting in some])))
+        posted = {posting.identity: posting for posting in (Posting(*row) for row in rows)}
+        for posting in some:
+            if posted.get(posting.identity, posting) != posting:
+                what = f"{posting.code} {posting.about}"
+                raise TransferConflict(f"{what} was already posted with another amount or account.")
+        new += [posting for posting in some if posting.identity not in posted]
     return new
-
-
-def _is_same(found: Transfer | None, posting: Posting) -> bool:
-    if found is None:
-        return False
-    said = (found.debit_account_id, found.credit_account_id, found.amount_micros)
-    if said != (posting.debit, posting.credit, posting.amount_micros):
-        raise TransferConflict(f"{posting.code} {posting.about} was already posted with another amount or account.")
-    return True
-
-
-def _row(posting: Posting, now: datetime) -> dict[str, object]:
-    return {
-        "code": posting.code,
-        "about": posting.about,
-        "account_id": posting.concerns,
-        "debit_account_id": posting.debit,
-        "credit_account_id": posting.credit,
-        "amount_micros": posting.amount_micros,
-        "at": now,
-    }
 
 
 def _open_accounts(session: Session, account_ids: Collection[int]) -> None:
