@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 import sqlalchemy as sa
@@ -100,31 +100,23 @@ class _Line:
     """
 
     def __init__(self) -> None:
-        self._mutex, self._waiting, self._taken = Lock(), deque[Lock](), False
+        self._waiting, self._taken, self._changed = deque[object](), False, Condition()
 
     def enter(self, seconds: float) -> bool:
         """Wait for a turn; false when it did not come in that time."""
-        turn = Lock()
-        turn.acquire()
-        with self._mutex:
-            if not self._taken:
-                self._taken = True
-                return True
-            self._waiting.append(turn)
-        if turn.acquire(timeout=seconds):
-            return True
-        with self._mutex:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-                return False
-        return True  # it came at the last moment
+        me = object()
+        with self._changed:
+            self._waiting.append(me)
+            mine = self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me, seconds)
+            self._waiting.remove(me)
+            self._taken = self._taken or mine
+        return mine
 
     def leave(self) -> None:
         """Hand the turn to who waits longest."""
-        with self._mutex:
-            self._taken = bool(self._waiting)
-            if self._waiting:
-                self._waiting.popleft().release()
+        with self._changed:
+            self._taken = False
+            self._changed.notify_all()
 
 
 class _Connection(sqlite3.Connection):
