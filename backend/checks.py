@@ -1,8 +1,8 @@
 """Looking at sites, and all that follows: claims, promises that come true, opt-outs, confirmed authors, and mail."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,11 +61,21 @@ def _front_page(site: str, world: World) -> Finding:
 
 
 def _tag_at(host: str, world: World) -> Finding:
+    page = _page("tag", fetch.front_page, host, world)
+    return page if isinstance(page, Finding) else proof.by_tag(page.body, page.evidence)
+
+
+def _page(method: str, get: Callable[..., fetch.Fetched], where: str, world: World) -> fetch.Fetched | Finding:
+    """A page of HTML, or what was found instead."""
     try:
-        page = fetch.front_page(host, dev=world.dev, user_agent=world.user_agent)
+        page = get(where, dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed as failure:
-        return Finding("tag", failure.code, evidence={"detail": str(failure)})
-    return _html_problem("tag", page) or proof.by_tag(page.body, page.evidence)
+        return _failed(method, failure)
+    return _html_problem(method, page) or page
+
+
+def _failed(method: str, failure: fetch.FetchFailed) -> Finding:
+    return Finding(method, failure.code, evidence={"detail": str(failure)})
 
 
 def _html_problem(method: str, page: fetch.Fetched) -> Finding | None:
@@ -77,12 +87,11 @@ def _html_problem(method: str, page: fetch.Fetched) -> Finding | None:
 
 
 def _file(site: str, wanted: list[Wanted], world: World) -> Finding:
+    file = fetch.root_of(site, dev=world.dev) + proof.FILE_PATH[1:]
     try:
-        found = fetch.get(
-            fetch.root_of(site, dev=world.dev) + proof.FILE_PATH[1:], dev=world.dev, user_agent=world.user_agent
-        )
+        found = fetch.get(file, dev=world.dev, user_agent=world.user_agent)
     except fetch.FetchFailed as failure:
-        return Finding("file", failure.code, evidence={"detail": str(failure)})
+        return _failed("file", failure)
     if found.status != 200:
         code = "token_not_found" if 400 <= found.status < 500 else "bad_status"
         return Finding("file", code, evidence=found.evidence)
@@ -95,20 +104,17 @@ def _dns(site: str, wanted: list[Wanted]) -> Finding:
     try:
         return proof.by_dns(fetch.txt(f"{proof.TXT_NAME}.{site}"), wanted)
     except fetch.FetchFailed as failure:
-        code = "token_not_found" if failure.code == "no_such_host" else failure.code
-        return Finding("dns", code, evidence={"detail": str(failure)})
+        found = _failed("dns", failure)
+        return replace(found, code="token_not_found") if found.code == "no_such_host" else found
 
 
 def _profile(account: str, world: World) -> Finding:
     if platforms.proof_of(account) == "operator":
         return Finding("rel_me", "needs_operator")
-    try:
-        page = fetch.get(f"https://{account}", dev=world.dev, user_agent=world.user_agent)
-    except fetch.FetchFailed as failure:
-        return Finding("rel_me", failure.code, evidence={"detail": str(failure)})
-    return _html_problem("rel_me", page) or proof.by_rel_me(
-        page.body, world.base_url, page.evidence, platforms.id_meta_of(account)
-    )
+    page = _page("rel_me", fetch.get, f"https://{account}", world)
+    if isinstance(page, Finding):
+        return page
+    return proof.by_rel_me(page.body, world.base_url, page.evidence, platforms.id_meta_of(account))
 
 
 # What follows ---------------------------------------------------------------------------------------------------------
@@ -237,11 +243,8 @@ def look_at_page(sessions: sessionmaker[Session], page_id: int, world: World, *,
     """See for ourselves whose tag a page carries, when its site lists authors."""
     with sessions() as session:
         url = session.get_one(Page, page_id).url
-    try:
-        answer = fetch.get(url, dev=world.dev, user_agent=world.user_agent)
-    except fetch.FetchFailed:
-        return
-    if _html_problem("tag", answer):
+    answer = _page("tag", fetch.get, url, world)
+    if isinstance(answer, Finding):
         return  # an error says nothing about who wrote the page
     found = proof.by_tag(answer.body, answer.evidence)
     with sessions.begin() as session:
@@ -295,8 +298,7 @@ def approve(session: Session, site: Site, user: User, world: World, *, now: date
 
 def revoke(session: Session, site: Site, world: World, *, now: datetime, **said: Any) -> None:
     """The operator takes a claim back, and everybody concerned is told (see `states.revoke`, also for *said*)."""
-    claim = states.revoke(session, site, now=now, **said)
-    follow(session, site, Outcome("revoked", [("revoked", claim)]), world, now=now)
+    follow(session, site, states.revoke(session, site, now=now, **said), world, now=now)
 
 
 def give_up(session: Session, claim: Claim, world: World, *, now: datetime, actor_id: int | None = None) -> None:

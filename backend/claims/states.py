@@ -1,6 +1,6 @@
 """What follows from a look at a site: claims begin, are confirmed, fall into doubt, and end (RULES 3.7 to 3.10)."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -40,25 +40,24 @@ class Outcome:
 
 def record(session: Session, site: Site, findings: Collection[Finding], *, now: datetime) -> Outcome:
     """Write down what a look saw, and do what follows."""
-    site = _alone(session, site)
+    case = _Case(session, site, now)
     for found in findings:
         _keep(session, site, found, now)
-    _note_opt_out(session, site, findings, now)
-    if site.opted_out_at:
+    _note_opt_out(session, case.site, findings, now)
+    if case.site.opted_out_at:
         session.flush()
         return Outcome("opted_out")
     named = _named(session, findings)
-    revoked = set(session.scalars(sa.select(Claim.user_id).where(Claim.site_id == site.id, Claim.state == "revoked")))
-    provers = {user_id: method for user_id, method in named.items() if user_id not in revoked}
-    outcome = Outcome("proved" if provers else "revoked" if named else _failure(findings))
-    gone = any(found.code == "no_such_host" for found in findings) or _is_another(site, findings, proven=bool(provers))
-    holder = session.scalar(_claims(site, HOLDING).where(Claim.verified_at.is_not(None)))
-    if holder is None:
-        _begin(session, site, provers, outcome, now)
+    revoked = {claim.user_id for claim in case.claims("revoked")}
+    case.provers = {user_id: method for user_id, method in named.items() if user_id not in revoked}
+    case.outcome.code = "proved" if case.provers else "revoked" if named else _failure(findings)
+    is_another = _is_another(case.site, findings, proven=bool(case.provers))
+    if holder := next((claim for claim in case.claims(*HOLDING) if claim.verified_at), None):
+        case.review(holder, gone=is_another or any(found.code == "no_such_host" for found in findings))
     else:
-        _review(session, site, holder, provers, outcome, now, gone=gone)
+        case.begin()
     session.flush()
-    return outcome
+    return case.outcome
 
 
 def _keep(session: Session, site: Site, found: Finding, now: datetime) -> None:
@@ -74,12 +73,6 @@ def _is_another(site: Site, findings: Iterable[Finding], *, proven: bool) -> boo
     if told and proven:
         site.account_id = told
     return another
-
-
-def _alone(session: Session, site: Site) -> Site:
-    """Who decides about a site's claims does so alone: two looks at once would see each other's half."""
-    query = sa.select(Site).where(Site.id == site.id).with_for_update(key_share=True)
-    return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
 def _note_opt_out(session: Session, site: Site, findings: Iterable[Finding], now: datetime) -> None:
@@ -109,160 +102,171 @@ def _failure(findings: Iterable[Finding]) -> str:
     return "unknown_id" if failures[0] == "proved" else failures[0]
 
 
-def _begin(session: Session, site: Site, provers: dict[int, str], outcome: Outcome, now: datetime) -> None:
-    """Nobody holds the site: whoever alone proves it gets it. When several do, the operator decides."""
-    for claim in session.scalars(_claims(site, ("contested",))).all():
-        claim.next_check_at = now + timedelta(days=1)
-        if claim.user_id not in provers and (provers or now >= (claim.doubtful_at or now) + LAPSES_AFTER):
-            _end(session, claim, "ended", now)
-            outcome.events.append(("lost", claim))
-    if len(provers) > 1:
-        for claim in _oppose(session, site, provers, outcome, now):
-            claim.next_check_at = now + timedelta(days=1)
-    else:
-        for user_id, method in provers.items():
-            _verify(session, site, user_id, method, outcome, now)
+class _Case:
+    """The claims on one site, and what becomes of them now that some users prove it, each by a method.
 
-
-def _review(
-    session: Session, site: Site, holder: Claim, provers: dict[int, str], outcome: Outcome, now: datetime, *, gone: bool
-) -> None:
-    """Somebody holds the site: are they still the one, and the only one?"""
-    rivals = _rivals(session, site, holder, provers)
-    known = {claim.user_id for claim in session.scalars(_claims(site, ("contested",)))}
-    if rivals.keys() - known:
-        _contest(session, site, holder, rivals, outcome, now)
-    elif holder.state == "contested" and holder.next_check_at and now < holder.next_check_at:
-        outcome.code = "contested"
-    elif holder.state == "contested":
-        _decide(session, site, holder, provers, rivals, outcome, now)
-    elif holder.user_id in provers:
-        _confirm(session, holder, provers[holder.user_id], outcome, now)
-    elif holder.method != "operator":
-        _doubt(session, holder, outcome, now, gone=gone)
-
-
-def _rivals(session: Session, site: Site, holder: Claim, provers: dict[int, str]) -> dict[int, str]:
-    """Who else proves the site; not those against whom the operator decided when this holder got it."""
-    lost = (
-        sa.select(Claim.user_id)
-        .join(Look, sa.and_(Look.site_id == Claim.site_id, Look.at == Claim.ended_at))
-        .where(Claim.site_id == site.id, Look.method == "operator", Look.at >= holder.verified_at)
-    )
-    left_out = {holder.user_id, *session.scalars(lost)}
-    return {user_id: method for user_id, method in provers.items() if user_id not in left_out}
-
-
-def _prove(session: Session, claim: Claim, method: str, now: datetime) -> None:
-    """A claim stands, or stands again.
-
-    The time before is kept as a claim of its own when it was in doubt or reached other hosts (DNS): months that ended
-    meanwhile stay as they were (DESIGN 2.3), and hosts below keep what they had.
+    Who decides about a site's claims does so alone: two looks at once would see each other's half.
     """
-    if claim.verified_at and (claim.doubtful_at or (claim.method != method and "dns" in (claim.method, method))):
-        kept = ("site_id", "user_id", "method", "token", "token_at", "created_at", "verified_at", "proved_at", "failed")
-        before = {name: getattr(claim, name) for name in (*kept, "doubtful_at")}
-        session.add(Claim(**before, state="ended", ended_at=now))
-        claim.verified_at = now
-    claim.state, claim.method, claim.doubtful_at, claim.failed = "verified", method, None, 0
-    claim.verified_at, claim.proved_at = claim.verified_at or now, now
 
+    def __init__(self, session: Session, site: Site, now: datetime) -> None:
+        query = sa.select(Site).where(Site.id == site.id).with_for_update(key_share=True)
+        self.site = session.scalars(query.execution_options(populate_existing=True)).one()
+        self.session, self.now, self.outcome = session, now, Outcome("proved")
+        self.provers: dict[int, str] = {}
 
-def _verify(session: Session, site: Site, user_id: int, method: str, outcome: Outcome, now: datetime) -> None:
-    claim = ask(session, site, session.get_one(User, user_id), now=now)
-    _prove(session, claim, method, now)
-    claim.next_check_at = None if method == "operator" else now + FIRST_RECHECK
-    outcome.events.append(("verified", claim))
+    def claims(self, *states: str) -> Sequence[Claim]:
+        query = sa.select(Claim).where(Claim.site_id == self.site.id, Claim.state.in_(states))
+        return self.session.scalars(query.order_by(Claim.id)).all()
 
+    def begin(self) -> None:
+        """Nobody holds the site: whoever alone proves it gets it. When several do, the operator decides."""
+        for claim in self.claims("contested"):
+            claim.next_check_at = self.now + timedelta(days=1)
+            is_old = self.now >= (claim.doubtful_at or self.now) + LAPSES_AFTER
+            if claim.user_id not in self.provers and (self.provers or is_old):
+                self.end(claim, "ended", "lost")
+        if len(self.provers) > 1:
+            for claim in self.oppose(self.provers):
+                claim.next_check_at = self.now + timedelta(days=1)
+        else:
+            for user_id, method in self.provers.items():
+                self.verify(user_id, method)
 
-def _confirm(session: Session, claim: Claim, method: str, outcome: Outcome, now: datetime) -> None:
-    if claim.doubtful_at:
-        outcome.events.append(("restored", claim))
-    elif method == "dns" and claim.method != "dns":
-        outcome.events.append(("verified", claim))  # promises to hosts below come true
-    _prove(session, claim, method, now)
-    jitter = Random(f"{claim.id} {now:%Y-%m-%d}").uniform(-JITTER_DAYS, JITTER_DAYS)  # noqa: S311 - spreads load only
-    claim.next_check_at = None if method == "operator" else now + timedelta(days=RECHECK_DAYS + jitter)
+    def review(self, holder: Claim, *, gone: bool) -> None:
+        """Somebody holds the site: are they still the one, and the only one?"""
+        rivals = self._rivals(holder)
+        if set(rivals) - {claim.user_id for claim in self.claims("contested")}:
+            # Another user proves the site: nobody is displaced; new clicks are promises until it is decided.
+            self.contest(holder, "contested")
+            self.oppose(rivals)
+        elif holder.state == "contested" and holder.next_check_at and self.now < holder.next_check_at:
+            self.outcome.code = "contested"
+        elif holder.state == "contested":
+            self._decide(holder, rivals)
+        elif holder.user_id in self.provers:
+            self._confirm(holder, self.provers[holder.user_id])
+        elif holder.method != "operator":
+            self._doubt(holder, gone=gone)
 
+    def _rivals(self, holder: Claim) -> list[int]:
+        """Who else proves the site; not those against whom the operator decided when this holder got it."""
+        lost = (
+            sa.select(Claim.user_id)
+            .join(Look, sa.and_(Look.site_id == Claim.site_id, Look.at == Claim.ended_at))
+            .where(Claim.site_id == self.site.id, Look.method == "operator", Look.at >= holder.verified_at)
+        )
+        left_out = {holder.user_id, *self.session.scalars(lost)}
+        return [user_id for user_id in self.provers if user_id not in left_out]
 
-def _doubt(session: Session, claim: Claim, outcome: Outcome, now: datetime, *, gone: bool) -> None:
-    """Proof was not found: try again, then lapse. A name that is gone may be somebody else's tomorrow.
+    def contest(self, holder: Claim, event: str) -> None:
+        holder.state, holder.doubtful_at = "contested", holder.doubtful_at or self.now
+        holder.next_check_at = self.now + CONTEST_LASTS
+        self.outcome.events.append((event, holder))
 
-    Only tries that are due count: whoever asks for a look again and again would make an hour's outage five failures.
-    """
-    if claim.failed and not gone and claim.next_check_at and now < claim.next_check_at:
-        return
-    claim.failed += 1
-    if claim.state == "verified" and (gone or claim.failed > len(RETRIES)):
-        claim.state, claim.doubtful_at = "lapsing", now
-        outcome.events.append(("lapsing", claim))
-    if claim.state == "verified":
-        claim.next_check_at = now + RETRIES[claim.failed - 1]
-    elif claim.doubtful_at and now >= claim.doubtful_at + LAPSES_AFTER:
-        _end(session, claim, "lapsed", now)
-        outcome.events.append(("lapsed", claim))
-    else:
-        claim.next_check_at = now + timedelta(days=1)
+    def oppose(self, user_ids: Iterable[int]) -> list[Claim]:
+        """The contested claims of those who prove a site that is not, or not only, theirs."""
+        self.outcome.code = "contested"
+        claims = [self.ask(user_id) for user_id in user_ids]
+        for claim in claims:
+            if claim.state != "contested":
+                claim.state, claim.method, claim.doubtful_at = "contested", self.provers[claim.user_id], self.now
+                self.outcome.events.append(("contested", claim))
+        return claims
 
+    def _decide(self, holder: Claim, rivals: list[int]) -> None:
+        """Ten days later: who alone still proves the site keeps it. When several do, the operator decides."""
+        holder.next_check_at = self.now + timedelta(days=1)
+        # The operator's word stands until it is taken back.
+        still = holder.user_id in self.provers or holder.method == "operator"
+        if len(rivals) + still > 1:
+            self.outcome.code = "contested"
+            return
+        for loser in self.claims("contested"):
+            if loser.id != holder.id and loser.user_id not in rivals:
+                self.end(loser, "ended", "lost")
+        if rivals:
+            self.end(holder, "ended", "lost")
+            self.session.flush()
+            self.verify(rivals[0], self.provers[rivals[0]])
+        elif still:
+            self._confirm(holder, self.provers.get(holder.user_id, holder.method))
+        else:
+            holder.state = "lapsing"
+            self.outcome.events.append(("lapsing", holder))
 
-def _contest(
-    session: Session, site: Site, holder: Claim, rivals: dict[int, str], outcome: Outcome, now: datetime
-) -> None:
-    """Another user proves the site: nobody is displaced; new clicks are promises until it is decided."""
-    holder.state, holder.doubtful_at, holder.next_check_at = "contested", holder.doubtful_at or now, now + CONTEST_LASTS
-    outcome.events.append(("contested", holder))
-    _oppose(session, site, rivals, outcome, now)
+    def _prove(self, claim: Claim, method: str) -> None:
+        """A claim stands, or stands again.
 
+        The time before is kept as a claim of its own when it was in doubt or reached other hosts (DNS): months that
+        ended meanwhile stay as they were (DESIGN 2.3), and hosts below keep what they had.
+        """
+        if claim.verified_at and (claim.doubtful_at or (claim.method != method and "dns" in (claim.method, method))):
+            kept = "site_id user_id method token token_at created_at verified_at proved_at failed doubtful_at".split()
+            before = {name: getattr(claim, name) for name in kept}
+            self.session.add(Claim(**before, state="ended", ended_at=self.now))
+            claim.verified_at = self.now
+        claim.state, claim.method, claim.doubtful_at, claim.failed = "verified", method, None, 0
+        claim.verified_at, claim.proved_at = claim.verified_at or self.now, self.now
 
-def _oppose(session: Session, site: Site, provers: dict[int, str], outcome: Outcome, now: datetime) -> list[Claim]:
-    """The contested claims of those who prove a site that is not, or not only, theirs."""
-    outcome.code = "contested"
-    claims = [ask(session, site, session.get_one(User, user_id), now=now) for user_id in provers]
-    for claim in claims:
-        if claim.state != "contested":
-            claim.state, claim.method, claim.doubtful_at = "contested", provers[claim.user_id], now
-            outcome.events.append(("contested", claim))
-    return claims
+    def verify(self, user_id: int, method: str) -> None:
+        claim = self.ask(user_id)
+        self._prove(claim, method)
+        claim.next_check_at = None if method == "operator" else self.now + FIRST_RECHECK
+        self.outcome.events.append(("verified", claim))
 
+    def _confirm(self, claim: Claim, method: str) -> None:
+        if claim.doubtful_at:
+            self.outcome.events.append(("restored", claim))
+        elif method == "dns" and claim.method != "dns":
+            self.outcome.events.append(("verified", claim))  # promises to hosts below come true
+        self._prove(claim, method)
+        dice = Random(f"{claim.id} {self.now:%Y-%m-%d}")  # noqa: S311 - spreads load only
+        days = RECHECK_DAYS + dice.uniform(-JITTER_DAYS, JITTER_DAYS)
+        claim.next_check_at = None if method == "operator" else self.now + timedelta(days=days)
 
-def _decide(
-    session: Session,
-    site: Site,
-    holder: Claim,
-    provers: dict[int, str],
-    rivals: dict[int, str],
-    outcome: Outcome,
-    now: datetime,
-) -> None:
-    """Ten days later: who alone still proves the site keeps it. When several do, the operator decides."""
-    holder.next_check_at = now + timedelta(days=1)
-    still = holder.user_id in provers or holder.method == "operator"  # the operator's word stands until taken back
-    if len(rivals) + still > 1:
-        outcome.code = "contested"
-        return
-    for loser in session.scalars(_claims(site, ("contested",)).where(Claim.id != holder.id)).all():
-        if loser.user_id not in rivals:
-            _end(session, loser, "ended", now)
-            outcome.events.append(("lost", loser))
-    if rivals:
-        _end(session, holder, "ended", now)
-        outcome.events.append(("lost", holder))
-        session.flush()
-        _verify(session, site, *next(iter(rivals.items())), outcome, now)
-    elif still:
-        _confirm(session, holder, provers.get(holder.user_id, holder.method), outcome, now)
-    else:
-        holder.state = "lapsing"
-        outcome.events.append(("lapsing", holder))
+    def _doubt(self, claim: Claim, *, gone: bool) -> None:
+        """Proof was not found: try again, then lapse. A name that is gone may be somebody else's tomorrow.
 
+        Only tries that are due count: whoever asks for a look again and again would make an hour's outage five
+        failures.
+        """
+        if claim.failed and not gone and claim.next_check_at and self.now < claim.next_check_at:
+            return
+        claim.failed += 1
+        if claim.state == "verified" and (gone or claim.failed > len(RETRIES)):
+            claim.state, claim.doubtful_at = "lapsing", self.now
+            self.outcome.events.append(("lapsing", claim))
+        if claim.state == "verified":
+            claim.next_check_at = self.now + RETRIES[claim.failed - 1]
+        elif claim.doubtful_at and self.now >= claim.doubtful_at + LAPSES_AFTER:
+            self.end(claim, "lapsed", "lapsed")
+        else:
+            claim.next_check_at = self.now + timedelta(days=1)
 
-def _end(session: Session, claim: Claim, state: str, now: datetime) -> None:
-    """A claim is over. The authors whom its user listed are not the next claimant's."""
-    if claim.verified_at:
-        session.execute(sa.delete(Author).where(Author.site_id == claim.site_id))
-        pages = sa.update(Page).where(Page.site_id == claim.site_id, Page.author_id.is_not(None))
-        session.execute(pages.values(author_id=None))
-    claim.state, claim.ended_at, claim.next_check_at = state, now, None
+    def end(self, claim: Claim, state: str, event: str) -> None:
+        """A claim is over. The authors whom its user listed are not the next claimant's."""
+        if claim.verified_at:
+            self.session.execute(sa.delete(Author).where(Author.site_id == claim.site_id))
+            pages = sa.update(Page).where(Page.site_id == claim.site_id, Page.author_id.is_not(None))
+            self.session.execute(pages.values(author_id=None))
+        claim.state, claim.ended_at, claim.next_check_at = state, self.now, None
+        self.outcome.events.append((event, claim))
+
+    def free(self) -> None:
+        """Who contests a site that nobody holds any more is looked at soon."""
+        self.session.flush()
+        for claim in self.claims("contested"):
+            claim.next_check_at = claim.next_check_at or self.now
+
+    def ask(self, user_id: int) -> Claim:
+        """The user's open claim; a pending one, with a token that is fresh, until proof is found."""
+        row = {"site_id": self.site.id, "user_id": user_id, "state": "pending", "method": "tag"}
+        row |= {"token": new_id(26), "token_at": self.now, "created_at": self.now, "failed": 0}
+        self.session.execute(insert(self.session, Claim).on_conflict_do_nothing(), row)
+        claim = next(claim for claim in self.claims(*OPEN) if claim.user_id == user_id)
+        if is_stale(claim, now=self.now):
+            claim.token, claim.token_at = new_id(26), self.now
+        return claim
 
 
 # What people and operators do with claims -----------------------------------------------------------------------------
@@ -270,14 +274,7 @@ def _end(session: Session, claim: Claim, state: str, now: datetime) -> None:
 
 def ask(session: Session, site: Site, user: User, *, now: datetime) -> Claim:
     """The user's open claim on a site; a pending one, with a token that is fresh, until proof is found."""
-    _alone(session, site)
-    row = {"site_id": site.id, "user_id": user.id, "state": "pending", "method": "tag", "created_at": now}
-    row |= {"token": new_id(26), "token_at": now, "failed": 0}
-    session.execute(insert(session, Claim).on_conflict_do_nothing(), row)
-    claim = session.scalars(_claims(site, OPEN).where(Claim.user_id == user.id)).one()
-    if is_stale(claim, now=now):
-        claim.token, claim.token_at = new_id(26), now
-    return claim
+    return _Case(session, site, now).ask(user.id)
 
 
 def is_stale(claim: Claim, *, now: datetime) -> bool:
@@ -297,22 +294,20 @@ def approve(session: Session, site: Site, user: User, *, now: datetime, **said: 
     """
     if sites.is_public_suffix(site.name):
         sites.refuse_unclaimable(site.name)
-    outcome = Outcome("proved")
-    _alone(session, site)
-    others = session.scalars(_claims(site, HOLDING).where(Claim.user_id != user.id)).all()
+    case = _Case(session, site, now)
+    others = [claim for claim in case.claims(*HOLDING) if claim.user_id != user.id]
     if any(other.state == "verified" for other in others):
         raise SiteTaken
     _keep(session, site, Finding("operator", "proved", (user.public_id,)), now)
     for other in others:
-        _end(session, other, "ended", now)
-        outcome.events.append(("lost", other))
+        case.end(other, "ended", "lost")
     session.flush()
-    claim = ask(session, site, user, now=now)
+    claim = case.ask(user.id)
     # Who proved it by DNS keeps the hosts below: the operator only said that the proof is right.
     method = "dns" if claim.method == "dns" and claim.state != "pending" else "operator"
-    _verify(session, site, user.id, method, outcome, now)
+    case.verify(user.id, method)
     auditlog.record(session, "claim.approved", site.name, now=now, user=user.public_id, **said)
-    return outcome
+    return case.outcome
 
 
 def last_proven(session: Session, site: Site) -> Claim | None:
@@ -326,7 +321,7 @@ def _proven(site: Site) -> sa.Select[Claim]:
     return sa.select(Claim).where(Claim.site_id == site.id, Claim.verified_at.is_not(None))
 
 
-def revoke(session: Session, site: Site, *, now: datetime, claim_id: int | None = None, **said: Any) -> Claim:
+def revoke(session: Session, site: Site, *, now: datetime, claim_id: int | None = None, **said: Any) -> Outcome:
     """The operator takes back the last claim that was proven, also one that its user gave up before.
 
     It pays nothing that is not settled yet, and its user gets the site again by the operator's approval only.
@@ -338,37 +333,35 @@ def revoke(session: Session, site: Site, *, now: datetime, claim_id: int | None 
     Raises:
         NoSuchClaim: The site has no claim that was proven, or the last one is another than *claim_id*.
     """
-    _alone(session, site)
+    case = _Case(session, site, now)
     claim = last_proven(session, site)
     if claim is None:
         raise NoSuchClaim(f"Nobody's claim on {site.name} is verified.")
     if claim_id not in (None, claim.id):
         raise NoSuchClaim(f"The claim on {site.name} was revoked already, or somebody else's came after it.")
     if claim.ended_at is None:
-        _end(session, claim, "revoked", now)
-        _free(session, site, now)
+        case.end(claim, "revoked", "revoked")
+        case.free()
     for earlier in session.scalars(_proven(site).where(Claim.user_id == claim.user_id)):
         earlier.state = "revoked"
     user = session.get_one(User, claim.user_id)
     auditlog.record(session, "claim.revoked", site.name, now=now, user=user.public_id, **said)
-    return claim
+    return Outcome("revoked", [("revoked", claim)])
 
 
 def give_up(session: Session, claim: Claim, *, now: datetime, actor_id: int | None = None) -> Outcome:
     """The owner ends a claim; one never proven just goes. Clicks from before are still theirs."""
-    outcome = Outcome("ended")
-    site = _alone(session, session.get_one(Site, claim.site_id))
+    case = _Case(session, session.get_one(Site, claim.site_id), now)
     session.refresh(claim)
     if claim.state == "pending":
         session.delete(claim)
     elif claim.ended_at is None:
-        _end(session, claim, "ended", now)
-        outcome.events.append(("ended", claim))
-        _free(session, site, now)
+        case.end(claim, "ended", "ended")
+        case.free()
         user = session.get_one(User, claim.user_id)
-        auditlog.record(session, "claim.given_up", site.name, now=now, actor_id=actor_id, user=user.public_id)
+        auditlog.record(session, "claim.given_up", case.site.name, now=now, actor_id=actor_id, user=user.public_id)
     session.flush()
-    return outcome
+    return case.outcome
 
 
 def void(session: Session, user: User) -> None:
@@ -377,24 +370,14 @@ def void(session: Session, user: User) -> None:
     session.execute(proven.values(state="revoked"))
 
 
-def _free(session: Session, site: Site, now: datetime) -> None:
-    """Who contests a site that nobody holds any more is looked at soon."""
-    session.flush()
-    for claim in session.scalars(_claims(site, ("contested",))):
-        claim.next_check_at = claim.next_check_at or now
-
-
 def dispute(session: Session, claim: Claim, *, now: datetime) -> Outcome:
     """Someone who holds a host above says that this claim is not right: new clicks are promises until it is decided."""
-    outcome = Outcome("contested")
-    _alone(session, session.get_one(Site, claim.site_id))
+    case = _Case(session, session.get_one(Site, claim.site_id), now)
     session.refresh(claim)
     if claim.state in ("verified", "lapsing"):
-        claim.state, claim.doubtful_at = "contested", claim.doubtful_at or now
-        claim.next_check_at = now + CONTEST_LASTS
-        outcome.events.append(("disputed", claim))
+        case.contest(claim, "disputed")
     session.flush()
-    return outcome
+    return case.outcome
 
 
 def wanted(session: Session, site: Site, *, now: datetime) -> list[Wanted]:
@@ -420,7 +403,3 @@ def claimants_around(session: Session, site: Site) -> list[tuple[Claim, Site]]:
     names = (site.name, *sites.hosts_above(site.name))
     query = sa.select(Claim, Site).join(Site, Site.id == Claim.site_id)
     return list(session.execute(query.where(Site.name.in_(names), Claim.state.in_(HOLDING))))
-
-
-def _claims(site: Site, states: Collection[str]) -> sa.Select[Claim]:
-    return sa.select(Claim).where(Claim.site_id == site.id, Claim.state.in_(states)).order_by(Claim.id)
