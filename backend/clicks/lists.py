@@ -1,6 +1,6 @@
 """Looking at the list: whom each click is for, why, and what a share is worth."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -65,7 +65,7 @@ class Month:
     owners: int
     share_micros: int
     projected_share_micros: int
-    clicks: list[Shown] = field(default_factory=list)
+    clicks: list[Shown]
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,20 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
     except NotFlattrable:
         return Answer(None, None, None, "not_flattrable", None)
     name = sites.site_of(url)
-    site, page = sites.find(session, name), sites.find_page(session, url)
-    claimant = claims.owner_now(session, site or Site(name=name), now=now) if not (site and site.opted_out_at) else None
+    site, page, period = sites.find(session, name), sites.find_page(session, url), period_of(now)
+    opted_out = bool(site and site.opted_out_at)
+    claimant = None if opted_out else claims.owner_now(session, site or Site(name=name), now=now)
     owner_id = payee_id(page, claimant.id if claimant else None)
     owner = session.get(User, owner_id) if owner_id else None
-    by_author = bool(page and page.author_id)
-    opted_out = bool(site and site.opted_out_at)
-    rule = rule_for(name, owner.id if owner else None, opted_out=opted_out, by_author=by_author)
-    period = period_of(now)
-    waits = site and not owner and rule != "opted_out"
+    rule = rule_for(name, owner_id, opted_out=opted_out, by_author=bool(page and page.author_id))
+    waits = site and not owner and not opted_out
     promises, place = promising(session, site, period, reader) if site and waits else (0, 0)
     return Answer(
         page=url,
         site=name,
         owner=owner,
         rule=rule,
-        state=None if rule == "opted_out" else "counts" if owner else "promise",
+        state=None if opted_out else "counts" if owner else "promise",
         clicked=bool(reader and page and session.get(Click, (period, reader.id, page.id))),
         promises=promises,
         place=place,
@@ -158,13 +156,12 @@ def month(session: Session, reader: User, period: str, *, now: datetime) -> Mont
     """
     stored = session.get(Period, parsed(period))
     shown = _list(session, reader, period)
-    owners = {click.owner.id for click in shown if click.owner}
-    share = session.get(Share, (period, reader.id)) if stored and stored.state == "settled" else None
     if stored and stored.state == "settled":
-        if share is None:
-            return Month(period, "settled", 0, 0, 0, 0, shown)
+        nothing = Share(pot_micros=0, owners=0, share_micros=0)
+        share = session.get(Share, (period, reader.id)) or nothing
         each = share.share_micros
         return Month(period, "settled", share.pot_micros, share.owners, each, each, shown)
+    owners = {click.owner.id for click in shown if click.owner}
     budget, _ = users.decision(session, reader.id, period)
     pot = ledger.pot(budget, ledger.balance(session, ledger.wallet(reader.id)))
     state = "ended" if ends_at(period) <= now else "open"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from functools import cached_property, partial
 from multiprocessing import get_context
@@ -184,19 +184,8 @@ def _stored(session: Session, period: str) -> Result | None:
 
 
 def _result(row: Period) -> Result:
-    return Result(
-        period=row.period,
-        state=row.state,
-        currency=row.currency or "",
-        readers=row.readers,
-        owners=row.owners,
-        clicks=row.clicks,
-        promises=row.promises,
-        charged_micros=row.charged_micros,
-        received_micros=row.received_micros,
-        fee_micros=row.fee_micros,
-        digest=(row.digest or b"").hex(),
-    )
+    result = {field.name: getattr(row, field.name) for field in fields(Result)}
+    return Result(**result | {"currency": row.currency or "", "digest": (row.digest or b"").hex()})
 
 
 # Running the steps ----------------------------------------------------------------------------------------------------
@@ -250,10 +239,6 @@ class Worker:
         jobs.end_with_parent()
         cls.current = cls(session_maker(make_engine(url)), period)
 
-    @staticmethod
-    def is_ready() -> None:
-        """Nothing; but the process has started when it was done."""
-
     @classmethod
     def do_here(cls, step: str, number: int) -> int:
         """As `do`, by the worker of this process."""
@@ -271,7 +256,7 @@ def _pool(sessions: sessionmaker[Session], period: str, workers: int) -> Iterato
     context.set_forkserver_preload([__name__])  # imported once, not by each worker
     pool = ProcessPoolExecutor(workers, context, Worker.start, (url, period))
     for _ in range(workers):
-        pool.submit(Worker.is_ready)  # processes start while this one looks through the books
+        pool.submit(os.getpid)  # whatever it is: processes start while this one looks through the books
 
     def run(step: str, numbers: Iterable[int]) -> Iterator[int]:
         waiting = [pool.submit(Worker.do_here, step, number) for number in numbers]
