@@ -4,7 +4,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -115,7 +114,7 @@ def _user(session: Session, user: User) -> Row:
 
 
 def _promise(promised: clicks.Promised) -> Row:
-    found = asdict(promised)
+    found = dict(promised._mapping)
     del found["page_id"]
     return {"name": found.pop("title"), "state": found.pop("outcome")} | found
 

@@ -1,8 +1,8 @@
 """Promises: clicks that were settled without an owner, and wait for one."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -20,26 +20,26 @@ from backend.users import User
 PROMISE_MONTHS = 12
 
 
-@dataclass(frozen=True)
-class Promised:
-    """A promise as its reader sees it: *outcome* is ``waiting``, ``came_true``, ``withdrawn`` or ``expired``."""
-
-    page_id: int
-    url: str
-    title: str | None
-    site: str
-    period: str
-    joined: str | None
-    outcome: str
+Promised = sa.Row[*tuple[Any, ...]]  # page_id, url, title, site, period, joined and outcome of a promise
 
 
-def promises_of(session: Session, reader: User, *, now: datetime, limit: int | None = None) -> Iterator[Promised]:
-    """A reader's promises of settled months, newest first, and what became of each."""
+def promises_of(session: Session, reader: User, *, now: datetime, limit: int | None = None) -> Iterable[Promised]:
+    """A reader's promises of settled months, newest first, and what became of each.
+
+    The outcome is ``waiting``, ``came_true``, ``withdrawn`` or ``expired``.
+    """
     on_list = sa.and_(
         Click.period == Promise.joined, Click.reader_id == Promise.reader_id, Click.page_id == Promise.page_id
     )
+    outcome = sa.case(
+        (Click.page_id.is_not(None), "came_true"),
+        (Promise.joined.is_not(None), "withdrawn"),
+        (Promise.period >= following(period_of(now), -PROMISE_MONTHS), "waiting"),
+        else_="expired",
+    )
+    said = (Page.url, Page.title, Site.name.label("site"), Promise.period, Promise.joined, outcome.label("outcome"))
     query = (
-        sa.select(Promise, Page.url, Page.title, Site.name, Click.page_id)
+        sa.select(Promise.page_id, *said)
         .join(Page, Page.id == Promise.page_id)
         .join(Site, Site.id == Promise.site_id)
         .outerjoin(Click, on_list)
@@ -47,13 +47,7 @@ def promises_of(session: Session, reader: User, *, now: datetime, limit: int | N
         .order_by(Promise.made_at.desc(), Promise.page_id)
         .limit(limit)
     )
-    oldest = following(period_of(now), -PROMISE_MONTHS)
-    for promise, url, title, site, listed in session.execute(query.execution_options(yield_per=1000)):
-        if promise.joined:
-            outcome = "came_true" if listed else "withdrawn"
-        else:
-            outcome = "waiting" if promise.period >= oldest else "expired"
-        yield Promised(promise.page_id, url, title, site, promise.period, promise.joined, outcome)
+    return session.execute(query.execution_options(yield_per=1000))
 
 
 class PromiseKept(DomainError):
