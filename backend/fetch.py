@@ -121,14 +121,19 @@ def txt(name: str) -> list[str]:
 # What may be asked for ------------------------------------------------------------------------------------------------
 
 
-def _checked(url: str, dev: bool) -> str:
+def _checked(url: str, dev: bool, *, base: str | None = None) -> str:
     """An address that may be asked for: what can be flattred, and nothing else.
+
+    It is read as browsers do: what Python's own parser makes of a backslash leads elsewhere.
 
     Raises:
         FetchFailed: It is another scheme, an IP address in some spelling, a port, a special name.
     """
     try:
-        return _read(url, None, dev)
+        there = ada_url.URL(url, base=base)
+        if there.username or there.password:
+            raise NotFlattrable("An address with a user's name in it is not a page's.")
+        return canonical(there.href, dev=dev)
     except (NotFlattrable, ValueError) as error:
         raise FetchFailed("refused_address", str(error)) from error
 
@@ -136,21 +141,13 @@ def _checked(url: str, dev: bool) -> str:
 def _followed(url: str, target: str, site: str, dev: bool) -> str:
     """Where a redirect leads: only https, and only between a host and its `www.` (RULES 3.5)."""
     try:
-        there = _read(target, url, dev)
-    except (NotFlattrable, ValueError) as error:
+        there = _checked(target, dev, base=url)
+    except FetchFailed as error:
         raise FetchFailed("redirects_elsewhere", "to something that is no site") from error
     host = host_of(there)
     if host.removeprefix("www.") != site.removeprefix("www.") or not there.startswith(root_of(host, dev=dev)):
         raise FetchFailed("redirects_elsewhere", f"to {there[:200]}")
     return there
-
-
-def _read(url: str, base: str | None, dev: bool) -> str:
-    """An address as browsers read it: what Python's own parser makes of a backslash leads elsewhere."""
-    there = ada_url.URL(url, base=base)
-    if there.username or there.password:
-        raise NotFlattrable("An address with a user's name in it is not a page's.")
-    return canonical(there.href, dev=dev)
 
 
 # Asking ---------------------------------------------------------------------------------------------------------------
