@@ -41,28 +41,8 @@ def so_far(session: Session, period: str) -> SoFar:
         found = _some(session, period, middle) if len(_some(session, period, middle)) > SOME else found
         last = found[-1].reader_id  # whose list may be cut off
         found = [click for click in found if click.reader_id != last] or found
-    people, promises, readers = _people(session, period, found)
-    pots = _pots(session, period, [reader for reader, owners in people.items() if owners])
-    owners = len(set().union(*people.values()))
-    if not more:
-        return SoFar(len(readers), owners, len(found), promises, pots, is_estimate=False)
-    clicks = max(_about(session, period), len(found))
-    readers_, promises_, pots_ = (n * clicks // len(found) for n in (len(readers), promises, pots))
-    return SoFar(readers_, owners, clicks, promises_, pots_, is_estimate=True)
-
-
-def _some(session: Session, period: str, first: int) -> list[sa.Row[*tuple[int, ...]]]:
-    query = sa.select(Click.reader_id, Click.site_id, Click.author_id, Click.accepted_at, Site.name)
-    query = query.join(Site, Site.id == Click.site_id).where(Click.period == period, Click.reader_id >= first)
-    return list(session.execute(query.order_by(Click.reader_id).limit(SOME + 1)))
-
-
-def _people(
-    session: Session, period: str, found: list[sa.Row[*tuple[int, ...]]]
-) -> tuple[dict[int, set[int]], int, set[int]]:
-    """Whom each reader's list pays, how many clicks are promises, and who has a list."""
     owned = payees_of(session, period, {click.site_id: click.name for click in found})
-    people: defaultdict[int, set[int]] = defaultdict(set)
+    people: defaultdict[int, set[int]] = defaultdict(set)  # whom each reader's list pays
     promises = 0
     for click in found:
         owner_id = owner_in(owned.get(click.site_id, []), click.accepted_at)
@@ -70,7 +50,16 @@ def _people(
             promises += 1
         elif (click.author_id or owner_id) != click.reader_id:
             people[click.reader_id].add(click.author_id or owner_id)
-    return people, promises, {click.reader_id for click in found}
+    seen = (len({click.reader_id for click in found}), promises, _pots(session, period, list(people)))
+    clicks = max(_about(session, period), len(found)) if more else len(found)
+    readers, promises, pots = (number * clicks // max(len(found), 1) for number in seen)
+    return SoFar(readers, len(set().union(*people.values())), clicks, promises, pots, is_estimate=more)
+
+
+def _some(session: Session, period: str, first: int) -> list[sa.Row[*tuple[int, ...]]]:
+    query = sa.select(Click.reader_id, Click.site_id, Click.author_id, Click.accepted_at, Site.name)
+    query = query.join(Site, Site.id == Click.site_id).where(Click.period == period, Click.reader_id >= first)
+    return list(session.execute(query.order_by(Click.reader_id).limit(SOME + 1)))
 
 
 def _pots(session: Session, period: str, readers: list[int]) -> int:
