@@ -71,8 +71,8 @@ _AT = PLATFORMS | {  # by every host with which an address of theirs begins; *.H
 }
 
 
-def site_on_platform(host: str, path: str, query: str) -> str | None:
-    """The site of a page on a shared host; None where the host alone says whose it is.
+def site_on_platform(host: str, path: str, query: str) -> str:
+    """The site of a page: the host itself where that alone says whose it is.
 
     Args:
         host: Of a canonical URL, `www.` folded away.
@@ -87,7 +87,7 @@ def site_on_platform(host: str, path: str, query: str) -> str | None:
     found = _person(host, path)
     if found and not found.groupdict().get("elsewhere"):
         return f"{host}/@{found['name'].lower()}"
-    return host if host in _SERVERS else None
+    return host
 
 
 def home_elsewhere(host: str, path: str) -> str | None:

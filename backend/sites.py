@@ -51,7 +51,7 @@ def site_of(canonical_url: str) -> str:
     parts = urlsplit(canonical_url)
     if home := platforms.home_elsewhere(host, parts.path):
         return site_of(home)
-    return platforms.site_on_platform(host, parts.path, parts.query) or host
+    return platforms.site_on_platform(host, parts.path, parts.query)
 
 
 @lru_cache(maxsize=10_000)
