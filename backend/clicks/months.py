@@ -43,7 +43,7 @@ _LOCKED = bulk.Question(
 
 def ensure_period(session: Session, period: str) -> None:
     """The row of a period, and on PostgreSQL its partition, made if nothing happened in it yet."""
-    statement = insert(session, Period).values(new_period(period)).on_conflict_do_nothing()
+    statement = insert(session, Period).values(period=period).on_conflict_do_nothing()
     is_new = session.execute(statement.returning(Period.period)).all()
     if is_new and session.get_bind().dialect.name == "postgresql":
         for definition in partition(period):
@@ -117,12 +117,6 @@ def _has_something(session: Session, period: str, row: Period | None) -> bool:
     return bool(row and row.state == "closing") or any(
         session.scalar(query.limit(1)) is not None for query in (clicked, chosen)
     )
-
-
-def new_period(period: str) -> dict[str, object]:
-    """The row of a period that nothing happened in yet."""
-    counts = ("readers", "owners", "clicks", "promises", "charged_micros", "received_micros", "fee_micros")
-    return {"period": period, "state": "open"} | dict.fromkeys(counts, 0)
 
 
 def partition(period: str) -> list[str]:

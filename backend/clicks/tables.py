@@ -16,18 +16,18 @@ class Period(Base):
     __table_args__ = (sa.CheckConstraint("state IN ('open', 'closing', 'settled')", name="state_known"),)
 
     period: Mapped[str] = mapped_column(PeriodNumber, primary_key=True, autoincrement=False)
-    state: Mapped[str] = mapped_column(sa.String(8))
+    state: Mapped[str] = mapped_column(sa.String(8), default="open")
     closed_at: Mapped[datetime | None]
     currency: Mapped[str | None] = mapped_column(sa.String(3))
     fee_bps: Mapped[int | None]
     charity_id: Mapped[int | None] = mapped_column(sa.BigInteger)
-    readers: Mapped[int] = mapped_column(sa.BigInteger)
-    owners: Mapped[int] = mapped_column(sa.BigInteger)
-    clicks: Mapped[int] = mapped_column(sa.BigInteger)
-    promises: Mapped[int] = mapped_column(sa.BigInteger)
-    charged_micros: Mapped[Micros]
-    received_micros: Mapped[Micros]
-    fee_micros: Mapped[Micros]
+    readers: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    owners: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    clicks: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    promises: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    charged_micros: Mapped[Micros] = mapped_column(default=0)
+    received_micros: Mapped[Micros] = mapped_column(default=0)
+    fee_micros: Mapped[Micros] = mapped_column(default=0)
     digest: Mapped[Digest | None]
     pages_gone_at: Mapped[datetime | None]  # no click of it is kept any longer, nor any promise of it, below
     promises_gone_at: Mapped[datetime | None]

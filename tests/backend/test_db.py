@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from backend import db, users
 from backend.access import WebSession
-from backend.clicks import Period, new_period
+from backend.clicks import Period
 from backend.errors import AnotherRun
 from backend.limits import Rate
 from tests.backend.at_once import at_once
@@ -85,7 +85,7 @@ def test_instants_from_different_zones_compare_as_instants(session):
 
 
 def test_a_period_is_a_number_inside_and_sorts_across_years(session):
-    session.execute(sa.insert(Period), [new_period(p) for p in ("2027-01", "2026-12", "2026-02")])
+    session.execute(sa.insert(Period), [{"period": p} for p in ("2027-01", "2026-12", "2026-02")])
 
     assert session.scalars(sa.select(Period.period).order_by(Period.period)).all() == ["2026-02", "2026-12", "2027-01"]
     assert session.scalar(sa.text("SELECT MAX(period) FROM periods")) == 202_701
