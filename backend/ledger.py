@@ -11,10 +11,11 @@ twice changes nothing; posting something else under the same identity is an erro
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from enum import IntEnum
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -162,7 +163,8 @@ class Transfer(Base):
 append_only(Transfer)
 
 
-class Posting(NamedTuple):
+@dataclass(frozen=True)
+class Posting:
     """A transfer to be: *concerns* is the one of the two accounts that it is identified by.
 
     Where one of the two is a user's, that is the one, so that statements find it.
@@ -195,7 +197,8 @@ def post(session: Session, postings: Iterable[Posting], *, now: datetime) -> int
     if not new:
         return 0
     _open_accounts(session, {account for posting in new for account in (posting.debit, posting.credit)})
-    session.execute(sa.insert(Transfer), [dict(zip(_COLUMNS, posting, strict=True)) | {"at": now} for posting in new])
+    rows = [dict(zip(_COLUMNS, astuple(posting), strict=True)) | {"at": now} for posting in new]
+    session.execute(sa.insert(Transfer), rows)
     changes: defaultdict[int, int] = defaultdict(int)
     for posting in new:
         changes[posting.debit] -= posting.amount_micros
