@@ -35,7 +35,6 @@ from backend.clicks.months import (
     ensure_settled,
     first_due,
     make_ahead,
-    new_period,
     open_period,
     settled,
 )
@@ -77,7 +76,6 @@ __all__ = [
     "last_paid",
     "make_ahead",
     "month",
-    "new_period",
     "open_period",
     "paid_to",
     "payees_of",
