@@ -31,8 +31,6 @@ OPEN = ("pending", *HOLDING)
 class NoSuchClaim(NotFound):
     """Nobody claims this site."""
 
-    code = "no_such_claim"
-
 
 class Claim(Base):
     """One user's proof of control over one site.
@@ -305,5 +303,3 @@ def _with_users(*where: sa.ColumnElement[bool]) -> sa.Select[*tuple[Any, ...]]:
 
 class SiteTaken(DomainError):
     """Somebody else's claim on this site is verified. Revoke it first."""
-
-    code = "site_taken"

@@ -89,8 +89,6 @@ def first_due(session: Session, before: str) -> str | None:
 class NotSettledYet(DomainError):
     """A month that has ended is not settled yet, and may still charge you. Please come back once it is."""
 
-    code = "not_settled_yet"
-
 
 def ensure_settled(session: Session, *, now: datetime) -> None:
     """Refuse what would take money out of a wallet that an ended month may still charge.

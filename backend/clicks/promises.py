@@ -53,8 +53,6 @@ def promises_of(session: Session, reader: User, *, now: datetime, limit: int | N
 class PromiseKept(DomainError):
     """This promise has come true: the page is on the list of a month. As long as that is open, undo it there."""
 
-    code = "promise_kept"
-
 
 def withdraw(session: Session, reader: User, page_id: int) -> bool:
     """Drop a promise that waits. It took no money, and its month was settled without it: nothing else changes.

@@ -35,19 +35,13 @@ WORTH_A_POOL = 200_000  # clicks; below, processes take longer to start than the
 class NotOver(DomainError):
     """This month is not over yet."""
 
-    code = "not_over"
-
 
 class EarlierOpen(DomainError):
     """An earlier month has to be settled first."""
 
-    code = "earlier_open"
-
 
 class Interrupted(DomainError):
     """One of the processes was killed. Nothing is lost: run it again, and it goes on where it was."""
-
-    code = "interrupted"
 
 
 @dataclass(frozen=True)
