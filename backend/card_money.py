@@ -113,14 +113,22 @@ def held(session: Session, owner_ids: Collection[int], *, now: datetime) -> dict
 
     The fee is taken off as it was from the income, so that all of an income can be held and no more.
     """
-    query = sa.select(Held.owner_id, sa.func.sum(Held.held_micros), Period.fee_bps)
-    unripe = query.join(Period, Period.period == Held.period).where(Held.ripe_day > int(now.timestamp()) // DAY)
     found: defaultdict[int, int] = defaultdict(int)
-    for owner_id, micros, fee_bps in session.execute(
-        unripe.where(Held.owner_id.in_(owner_ids)).group_by(Held.owner_id, Held.period, Period.fee_bps)
-    ):
+    for owner_id, micros, fee_bps in _UNRIPE.ask(session, values={"today": int(now.timestamp()) // DAY}, id=owner_ids):
         found[owner_id] += int(micros) - ledger.fee(int(micros), fee_bps or 0)
     return dict(found)
+
+
+_UNRIPE = bulk.Question(
+    lambda given, _: (
+        sa.select(Held.owner_id, sa.func.sum(Held.held_micros), Period.fee_bps)
+        .join(Period, Period.period == Held.period)
+        .join(given, given.c.id == Held.owner_id)
+        .where(Held.ripe_day > sa.bindparam("today", type_=Held.ripe_day.type))
+        .group_by(Held.owner_id, Held.period, Period.fee_bps)
+    ),
+    id=sa.BigInteger(),
+)
 
 
 def is_any_young(period_ends_at: datetime) -> sa.Exists:

@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import ledger
+from backend import bulk, ledger
 from backend.clicks import PAGE_MONTHS, Click, Gift, Payee, Period, Share, paid_to, pays
 from backend.disclosure import FEWEST, Part, tellable
 from backend.ledger import WORDS, Kind, Transfer, income
@@ -358,9 +358,8 @@ def _received_lines(
 ) -> tuple[list[ReceivedLine], list[ReceivedSite]]:
     """One reader's share is spread evenly over the owner's pages on that reader's list, the rest to the first."""
     on_lists = {page_id for _, page_ids in lists for page_id in page_ids}
-    query = sa.select(Page, Site.name).join(Site, Site.id == Page.site_id).where(Page.id.in_(on_lists))
-    found = session.execute(query.order_by(Page.url)).all()
-    site_of = {page.id: site for page, site in found}
+    found = sorted(_PAGES.ask(session, id=on_lists))
+    site_of = {page_id: site for _, _, site, page_id in found}
     pages: defaultdict[int, Part] = defaultdict(Part)
     sites: defaultdict[str, Part] = defaultdict(Part)
     for (reader_id, share), page_ids in lists:
@@ -375,14 +374,24 @@ def _received_lines(
     unknown = range(-min(gifts, FEWEST), 0)  # readers without a page, who are nobody above
     told_sites, told_pages = tellable(pages, sites, site_of, unknown)
     lines = [
-        ReceivedLine(page.url, page.title, site, part.readers, part.gross_micros if page.id in told_pages else None)
-        for page, site in found
-        for part in [pages[page.id]]
+        ReceivedLine(url, title, site, part.readers, part.gross_micros if page_id in told_pages else None)
+        for url, title, site, page_id in found
+        for part in [pages[page_id]]
     ]
     return lines, [
         ReceivedSite(site, part.readers, part.gross_micros if site in told_sites else None)
         for site, part in sorted(sites.items())
     ]
+
+
+_PAGES = bulk.Question(
+    lambda given, _: (
+        sa.select(Page.url, Page.title, Site.name, Page.id)
+        .join(Site, Site.id == Page.site_id)
+        .join(given, given.c.id == Page.id)
+    ),
+    id=sa.BigInteger(),
+)
 
 
 # Over months ----------------------------------------------------------------------------------------------------------
