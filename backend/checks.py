@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from itsdangerous import BadData, URLSafeSerializer
 from sqlalchemy.orm import Session, sessionmaker
 
-from backend import claims, clicks, fetch, jobs, limits, platforms, sites, users
+from backend import bulk, claims, clicks, fetch, jobs, limits, platforms, sites, users
 from backend.claims import Claim, Finding, Look, Wanted, proof, states
 from backend.claims.states import Outcome
 from backend.errors import NotFound, RateLimited
@@ -165,10 +165,24 @@ def follow(session: Session, site: Site, outcome: Outcome, world: World, *, now:
 
 def announce(session: Session, joined: Mapping[int, list[str]], world: World, *, now: datetime) -> None:
     """Tell readers which of their promises came true, while they can still withdraw them."""
-    for reader_id, names in joined.items():
-        said = ", ".join(sorted(set(names))[:5])
-        text = _CAME_TRUE.format(sites=said, base_url=world.base_url)
-        _mail(session, reader_id, f"Your promise to {said} counts now", text, now, notice="came_true")
+    mails = {}
+    for reader_id, address in _ADDRESSES.ask(session, id=joined):
+        said = ", ".join(sorted(set(joined[reader_id]))[:5])
+        subject, text = f"Your promise to {said} counts now", _CAME_TRUE.format(sites=said, base_url=world.base_url)
+        key, mail = jobs.letter(reader_id, address, f"{now:%Y-%m-%d} {subject}", subject, text, notice="came_true")
+        mails[key] = mail
+    jobs.enqueue_all(session, "mail", mails, now=now)
+
+
+_ADDRESSES = bulk.Question(
+    lambda given, _: (
+        sa.select(User.id, User.email)
+        .join(given, given.c.id == User.id)
+        .where(User.left_at.is_(None))
+        .order_by(User.id)
+    ),
+    id=sa.BigInteger(),
+)
 
 
 def ask(session: Session, user: User, text: str, world: World, *, now: datetime) -> str:
@@ -322,11 +336,10 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
         _mail(session, user_id, subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}", now)
 
 
-def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime, *, notice: str = "") -> None:
-    """Queue a mail; one that is a *notice* of this kind can be switched off (`notices`)."""
+def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
     user = session.get_one(User, user_id)
     if not user.left_at:
-        jobs.mail(session, user.id, user.email, f"{now:%Y-%m-%d} {subject}", subject, text, now=now, notice=notice)
+        jobs.mail(session, user.id, user.email, f"{now:%Y-%m-%d} {subject}", subject, text, now=now)
 
 
 _EVENTS = {

@@ -218,8 +218,15 @@ def insert(session: Session, table: Any) -> Any:
 
 def put(session: Session, table: Any, key: dict[str, Any], row: dict[str, Any]) -> None:
     """Write the row of a key, or these columns of the one that is there."""
-    statement = insert(session, table).values(key | row)
-    session.execute(statement.on_conflict_do_update(index_elements=list(key), set_=row))
+    put_all(session, table, list(key), [key | row])
+
+
+def put_all(session: Session, table: Any, key: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+    """As `put`, for any number of rows with the same columns, *key* among them."""
+    if rows:
+        statement = insert(session, table)
+        new = {name: statement.excluded[name] for name in rows[0] if name not in key}
+        session.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
 
 
 Row = TypeVar("Row", bound=Base)

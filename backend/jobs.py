@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
-from backend.db import Base, Id, constant, existing, index_where, put
+from backend.db import Base, Id, constant, existing, index_where, put, put_all
 from backend.errors import DomainError, NotFound
 
 MAX_TRIES = 12
@@ -53,16 +53,30 @@ def enqueue(session: Session, kind: str, key: str, payload: dict[str, Any], *, n
 
     One that is being done right now is done again: it may have looked before what this is about happened.
     """
-    put(session, Job, {"kind": kind, "key": key[:320]}, {"payload": payload, "due_at": now, "tries": 0})
+    enqueue_all(session, kind, {key: payload}, now=now)
+
+
+def enqueue_all(session: Session, kind: str, payloads: Mapping[str, dict[str, Any]], *, now: datetime) -> None:
+    """As `enqueue`, for any number of jobs by key."""
+    rest = {"due_at": now, "tries": 0}
+    rows = [{"kind": kind, "key": key[:320], "payload": payload} | rest for key, payload in payloads.items()]
+    put_all(session, Job, ["kind", "key"], rows)
 
 
 def mail(
     session: Session, user_id: int, to: str, about: str, subject: str, text: str, *, now: datetime, notice: str = ""
 ) -> None:
     """Have a mail sent to a user's address; the same *about* waits once. A kind of *notice* can be switched off."""
+    enqueue_all(session, "mail", dict([letter(user_id, to, about, subject, text, notice=notice)]), now=now)
+
+
+def letter(
+    user_id: int, to: str, about: str, subject: str, text: str, *, notice: str = ""
+) -> tuple[str, dict[str, Any]]:
+    """The key and the payload of the job that sends a mail, as in `mail`."""
     payload = {"to": to, "subject": subject, "text": text} | ({"notice": notice, "user": user_id} if notice else {})
     # The person first: a job's key is cut off where it gets too long, and who leaves gets no more mails.
-    enqueue(session, "mail", f"{user_id} {about}", payload, now=now)
+    return f"{user_id} {about}", payload
 
 
 def is_waiting(session: Session, kind: str, key: str) -> bool:

@@ -84,11 +84,10 @@ def keep_promises(session: Session, names: Collection[str], *, now: datetime) ->
         if not current or current[0].owner_id is None or current[0].until != claims.END:
             continue
         period = open_period(session, now)
-        for promise in session.scalars(_waiting(site.id, current[0], period)):
-            promise.joined = period
-            _join(session, promise, period, now)
+        if waiting := session.execute(_waiting(site.id, current[0], period)).all():
+            _join(session, waiting, period, now)
+        for promise in waiting:
             joined.setdefault(promise.reader_id, []).append(site.name)
-    session.flush()
     return joined
 
 
@@ -112,8 +111,10 @@ def _ends(name: str) -> Iterator[str]:
         name = name.partition(".")[2]
 
 
-def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[Promise]:
-    query = sa.select(Promise).where(
+def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[*tuple[Any, ...]]:
+    columns = (Promise.reader_id, Promise.page_id, Promise.site_id, Promise.made_at, Promise.period, Page.author_id)
+    query = sa.select(*columns).join(Page, Page.id == Promise.page_id)
+    query = query.where(
         Promise.site_id == site_id,
         Promise.joined.is_(None),
         Promise.reader_id != current.owner_id,
@@ -121,18 +122,23 @@ def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[Promise]:
         Promise.period >= following(period, -PROMISE_MONTHS),
     )
     # Looks at a host and at the one above it, or a settlement, may keep the same promise at the same moment.
-    return query.order_by(Promise.reader_id, Promise.page_id).with_for_update()
+    return query.order_by(Promise.reader_id, Promise.page_id).with_for_update(of=Promise)
 
 
-def _join(session: Session, promise: Promise, period: str, now: datetime) -> None:
-    row = {
-        "period": period,
-        "reader_id": promise.reader_id,
-        "page_id": promise.page_id,
-        "site_id": promise.site_id,
-        "clicked_at": promise.made_at,
-        "accepted_at": now,
-        "author_id": session.get_one(Page, promise.page_id).author_id,
-        "promised_in": promise.period,
-    }
-    session.execute(insert(session, Click).on_conflict_do_nothing(), [row])
+def _join(session: Session, waiting: Iterable[Any], period: str, now: datetime) -> None:
+    rows = [
+        {
+            "period": period,
+            "reader_id": promise.reader_id,
+            "page_id": promise.page_id,
+            "site_id": promise.site_id,
+            "clicked_at": promise.made_at,
+            "accepted_at": now,
+            "author_id": promise.author_id,
+            "promised_in": promise.period,
+        }
+        for promise in waiting
+    ]
+    session.execute(insert(session, Click).on_conflict_do_nothing(), rows)
+    kept = [{"reader_id": row["reader_id"], "page_id": row["page_id"], "joined": period} for row in rows]
+    session.execute(sa.update(Promise), kept)

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from backend import card_money
 from backend.claims import Claim
 from backend.clicks import Click
+from backend.jobs import Job
 from backend.sites import Page, Site
 from tests.backend.claiming import prove_by_dns
 
@@ -71,3 +72,34 @@ def test_what_is_held_is_known_of_any_number_of_owners(town):
     with town.sessions() as session:
         everybody = card_money.held(session, range(1, MANY), now=town.now.replace(day=3))
     assert everybody == {bea: 3_000_000, carl: 3_000_000}
+
+
+def statements_of(town, act):
+    """How many statements an act sends to the database."""
+    sent, engine = [], town.sessions.kw["bind"]
+    note = lambda *said: sent.append(said[2])  # noqa: E731 (the listener that is taken away again)
+    sa.event.listen(engine, "before_cursor_execute", note)
+    act()
+    sa.event.remove(engine, "before_cursor_execute", note)
+    return len(sent)
+
+
+def test_a_claim_asks_no_more_of_the_database_the_more_readers_wait_for_it(town):
+    """On SQLite nobody else can write meanwhile."""
+    town.person("Bea")
+    for reader in range(60):
+        town.person(f"Reader{reader}")
+        town.press(f"Reader{reader}", "popular.example.org/")
+        if reader < 2:
+            town.press(f"Reader{reader}", "lonely.example.org/")
+    town.on("2026-11-02")
+    town.settle("2026-10")
+    few, many = (
+        statements_of(town, lambda site=site: town.claim("Bea", site))
+        for site in ("lonely.example.org", "popular.example.org")
+    )
+    assert many <= few
+    assert all(len(town.month(f"Reader{reader}").clicks) == (2 if reader < 2 else 1) for reader in range(60))
+    with town.sessions() as session:
+        mails = session.scalars(sa.select(Job).where(Job.kind == "mail", Job.key.contains("promise to popular"))).all()
+    assert {mail.payload["to"] for mail in mails} == {f"reader{reader}@example.org" for reader in range(60)}
