@@ -1,6 +1,6 @@
 """Promises: clicks that were settled without an owner, and wait for one."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from backend.clicks.tables import Click, Promise
 from backend.db import insert
 from backend.errors import DomainError
 from backend.period import following, period_of
-from backend.sites import Page, Site
+from backend.sites import Page, Site, is_within
 from backend.users import User
 
 PROMISE_MONTHS = 12
@@ -101,14 +101,7 @@ def _promised(session: Session, names: frozenset[str]) -> Sequence[Site]:
         return session.scalars(waiting.where(here)).all()
     # Of many, a database would compare each with each, and takes no condition that long.
     found = session.execute(waiting.with_only_columns(Site.id, Site.name)).all() if names else []
-    return [session.get_one(Site, id_) for id_, name in found if not names.isdisjoint(_ends(name))]
-
-
-def _ends(name: str) -> Iterator[str]:
-    """A name, and what it ends with from each dot on."""
-    while name:
-        yield name
-        name = name.partition(".")[2]
+    return [session.get_one(Site, id_) for id_, name in found if is_within(name, names)]
 
 
 def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[*tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from backend.ledger import CLEARING, FEES, Kind, Posting, Transfer
 from backend.period import ends_at
 from backend.settlement import lists, split
 from backend.settlement.lists import Payees, Source
-from backend.sites import Site
+from backend.sites import Site, is_within
 from backend.users import DEFAULT_BUDGET_MICROS, Budget, User
 
 BUCKETS = 16  # of owners, who are paid a bucket at a time
@@ -81,7 +81,7 @@ def _freeze_rest(session: Session, period: str) -> None:
     above = set(session.scalars(by_dns.where(Claim.method == "dns", Claim.verified_at.is_not(None))))
     if above:
         others = named.where(~sa.exists().where(Payee.period == period, Payee.site_id == Site.id))
-        names |= {id_: name for id_, name in session.execute(others) if _is_below(name, above)}
+        names |= {id_: name for id_, name in session.execute(others) if is_within(name, above)}
     found = claims.proven(session, names.values())
     rows = [
         {"period": period, "site_id": site_id, "since": s.since, "until": s.until, "owner_id": s.owner_id}
@@ -91,11 +91,6 @@ def _freeze_rest(session: Session, period: str) -> None:
     ]
     if rows:
         session.execute(sa.insert(Payee), rows)
-
-
-def _is_below(name: str, hosts: set[str]) -> bool:
-    labels = name.split(".")
-    return any(".".join(labels[at:]) in hosts for at in range(1, len(labels)))
 
 
 # Charge ---------------------------------------------------------------------------------------------------------------
