@@ -9,7 +9,7 @@ from flask import Response, flash, g, redirect, request
 
 from backend import access
 from backend.context import clock, config, session
-from backend.db import Base
+from backend.db import Base, existing
 from backend.errors import InvalidRequest, NotFound
 from backend.money import parse_amount
 from backend.period import parse_period
@@ -82,10 +82,7 @@ def row(kind: type[Row], number: int, refusal: type[NotFound] = NotFound) -> Row
     Raises:
         NotFound: There is none.
     """
-    found = session().get(kind, number) if number < 2**63 else None
-    if found is None:
-        raise refusal
-    return found
+    return existing(session(), kind, number, refusal)
 
 
 def period_typed(text: str) -> str:
