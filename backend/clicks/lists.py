@@ -18,7 +18,7 @@ from backend.urls import canonical
 from backend.users import Person, User
 
 REPEAT_MONTHS = 12
-MOST_COUNTED = 10_000  # readers: more need not be counted each time somebody asks
+MOST_COUNTED = 10_000  # readers, or their promises: more need not be counted each time somebody asks
 
 
 class Authored(Protocol):
@@ -119,7 +119,8 @@ def explain(session: Session, url: str, *, now: datetime, reader: User | None = 
 def promising(session: Session, site: Site, period: str, reader: User | None = None) -> tuple[int, int]:
     """How many readers have promised this site a share, and which of them, by their first promise, *reader* is.
 
-    A number below three is nobody's business: then both are 0, and so is the place of who has promised nothing.
+    A number below three is nobody's business: then both are 0, and so is the place of who has promised nothing. Of more
+    than `MOST_COUNTED` promises no more are looked at, which tells no places.
     """
     waiting = sa.select(Promise.reader_id, Promise.made_at.label("at")).where(
         Promise.site_id == site.id, Promise.joined.is_(None)
@@ -127,11 +128,14 @@ def promising(session: Session, site: Site, period: str, reader: User | None = N
     fresh = sa.select(Click.reader_id, Click.accepted_at.label("at")).where(
         Click.period == period, Click.site_id == site.id
     )
-    each = waiting.union_all(fresh).subquery()
-    first = sa.select(each.c.reader_id, sa.func.min(each.c.at).label("at")).group_by(each.c.reader_id).cte("first")
-    readers = session.scalar(sa.select(sa.func.count()).select_from(first)) or 0
+    each = waiting.union_all(fresh).limit(MOST_COUNTED).subquery()
+    of_each = (each.c.reader_id, sa.func.min(each.c.at).label("at"), sa.func.count().label("promises"))
+    first = sa.select(*of_each).group_by(each.c.reader_id).cte("first")
+    readers, promises = session.execute(sa.select(sa.func.count(), sa.func.sum(first.c.promises))).one()
     if readers < FEWEST:
         return 0, 0
+    if promises == MOST_COUNTED:
+        return readers, 0
     mine = sa.select(first.c.at).where(first.c.reader_id == (reader.id if reader else None)).scalar_subquery()
     before = sa.or_(first.c.at < mine, sa.and_(first.c.at == mine, first.c.reader_id <= (reader.id if reader else 0)))
     return readers, session.scalar(sa.select(sa.func.count()).select_from(first).where(before)) or 0

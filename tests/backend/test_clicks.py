@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend import clicks, ledger, settlement
-from backend.clicks import Click, PageFacts, Period, Promise
+from backend.clicks import Click, PageFacts, Period, Promise, lists
 from backend.errors import InvalidRequest, NotFlattrable, OwnSite, PeriodEnded
 from backend.settlement import steps
 from tests.backend.at_once import at_once, must_wait
@@ -277,6 +277,23 @@ def test_a_reader_has_a_place_among_those_who_promised_by_their_first_promise(to
     town.person("Fay")
 
     assert [place(name) for name in ("Ann", "Carl", "Dora", "Eve", "Fay")] == [1, 2, 3, 4, 0]
+
+
+def test_promises_beyond_what_is_counted_have_no_places(town, ann, monkeypatch):
+    for name in ("Carl", "Dora", "Eve"):
+        town.person(name)
+    for name in ("Ann", "Carl", "Dora", "Eve"):
+        town.press(name, "bea.example.org/1")
+
+    def told():
+        with town.sessions() as session:
+            answer = clicks.explain(session, "https://bea.example.org/", now=town.now, reader=town.people["Ann"])
+            return answer.promises, answer.place
+
+    assert told() == (4, 1)
+    for most, promises in ((5, (4, 1)), (4, (4, 0)), (3, (3, 0))):
+        monkeypatch.setattr(lists, "MOST_COUNTED", most)
+        assert told() == promises
 
 
 # Promises -------------------------------------------------------------------------------------------------------------
