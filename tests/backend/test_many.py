@@ -4,11 +4,12 @@ import pytest
 import sqlalchemy as sa
 
 from backend import card_money, claims, clicks, sites
-from backend.claims import Claim
+from backend.claims import Claim, states
 from backend.clicks import Click
 from backend.jobs import Job
 from backend.payouts import batches
 from backend.sites import Page, Site
+from tests.backend.browser import Visitor
 from tests.backend.claiming import EMPTY, OPT_OUT, mails, prove_by_dns, waiting
 from tests.backend.office import TERMS as PAYING
 from tests.backend.office import Office
@@ -237,3 +238,29 @@ def test_what_is_held_of_many_owners_is_looked_at_once(town):
     hold(range(201, 2001))
     many = steps_of(town, lambda: ask(range(1, 2001)))
     assert many < 20 * few  # ten times as many owners, each looked for among ten times as many: 100 times
+
+
+def test_of_many_sites_a_page_loads_those_that_it_shows(app, town):
+    bea = town.person("Bea")
+    with town.sessions.begin() as session:
+        names = [f"site{number:04}.example.org" for number in range(1000)]
+        session.execute(sa.insert(Site), [{"name": name} for name in names])
+        for number, site_id in enumerate(session.scalars(sa.select(Site.id).order_by(Site.name)).all()):
+            claim = states.ask(session, session.get(Site, site_id), bea, now=town.now)
+            if number < 500:
+                claim.state, claim.verified_at = "verified", town.now
+    visitor, loaded = Visitor(app), []
+    note = lambda *_: loaded.append(1)  # noqa: E731 (the listener that is taken away again)
+    visitor.sign_in("bea@example.org")
+    sa.event.listen(Claim, "load", note)
+    first, last = (visitor.visit(path).text for path in ("/sites", "/sites?part=34"))
+    assert "site0029.example.org" in first
+    assert "site0030.example.org" not in first
+    assert "site0999.example.org" in last
+    first, last = (visitor.visit(f"/u/{bea.public_id}{part}").text for part in ("", "?part=2"))
+    assert "site0299.example.org" in first
+    assert "site0300.example.org" not in first
+    assert "site0499.example.org" in last
+    assert "site0500.example.org" not in last
+    sa.event.remove(Claim, "load", note)
+    assert len(loaded) == 40
