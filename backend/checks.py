@@ -148,9 +148,12 @@ def record(session: Session, site_name: str, found: list[Finding], world: World,
     site = sites.ensure(session, site_name)
     outcome = states.record(session, site, found, now=now)
     if outcome.code == "opted_out":
-        readers = clicks.remove_open(session, site, now=now)
-        for reader_id in readers:
-            _mail(session, reader_id, f"{site_name} takes no part", _OPTED_OUT.format(site=site_name), now)
+        subject, text = f"{site_name} takes no part", _OPTED_OUT.format(site=site_name)
+        letters = (
+            jobs.letter(reader_id, address, f"{now:%Y-%m-%d} {subject}", subject, text)
+            for reader_id, address in _ADDRESSES.ask(session, id=clicks.remove_open(session, site, now=now))
+        )
+        jobs.enqueue_all(session, "mail", dict(letters), now=now)
     follow(session, site, outcome, world, now=now)
     return outcome
 

@@ -200,6 +200,11 @@ def session_maker(engine: sa.Engine) -> sessionmaker[Session]:
     return sessionmaker(engine.execution_options(flattr_writing=True), expire_on_commit=False)
 
 
+def reading(sessions: sessionmaker[Session]) -> Session:
+    """A session of a command or process that only reads: on SQLite it keeps nobody from writing, however long."""
+    return sessions(bind=sessions.kw["bind"].execution_options(flattr_writing=False))
+
+
 def index_where(condition: str, name: str, *columns: str, unique: bool = False) -> sa.Index:
     """An index of the rows of which a condition holds; a query finds it that says the same in constants."""
     where = sa.text(condition)

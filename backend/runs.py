@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, sessionmaker
 
 from backend import audit, auditlog, bulk, checks, doctor, jobs, settlement
 from backend.config import Config
-from backend.db import Base, PeriodNumber, put
+from backend.db import Base, PeriodNumber, put, reading
 from backend.errors import AnotherRun, DomainError
 from backend.settlement import Interrupted, Progress
 
@@ -106,7 +106,7 @@ def _do(sessions: sessionmaker[Session], config: Config, run: Run) -> dict[str, 
     if run.kind in SETTLING:
         return _settle(sessions, config, run).as_json()
     # These read for long: on SQLite, nobody should have to wait until they have.
-    with Session(sessions.kw["bind"].execution_options(flattr_writing=False)) as session:
+    with reading(sessions) as session:
         if run.kind == "doctor":
             return {"lines": [line._asdict() for line in doctor.examine(session, config, now=config.now())]}
         found = audit.problems(session)

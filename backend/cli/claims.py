@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend import checks, claims, clicks, sites, users
 from backend.cli.desk import Desk, desk, flattr, table_of
+from backend.db import reading
 
 
 @flattr.group("claims")
@@ -37,7 +38,7 @@ def claims_check(desk: Desk, site: str) -> None:
 @desk
 def claims_list(desk: Desk) -> None:
     """All claims, with their states."""
-    with desk.sessions() as session:
+    with reading(desk.sessions) as session:
         found = [
             {
                 "site": site.name,
@@ -81,12 +82,13 @@ def claims_revoke(desk: Desk, site: str) -> None:
 @desk
 def explain(desk: Desk, url: str, html: Any) -> None:
     """Who would be paid for a page, and by which rule. With - for URL: JSON lines in, JSON lines out."""
-    with desk.sessions() as session:
-        if url == "-":
-            with click.open_file("-", encoding="utf-8", errors="replace") as lines:
-                for line in lines:
+    if url == "-":
+        with click.open_file("-", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with reading(desk.sessions) as session:  # anew: the next line may be long in coming
                     click.echo(json.dumps(_explained(desk, session, *_parsed(line))))
-            return
+        return
+    with reading(desk.sessions) as session:
         result = _explained(desk, session, url, html.read() if html else None)
         owner = clicks.explain(session, url, now=desk.config.now(), dev=desk.config.dev).owner
     desk.answer(result | {"owner": owner.public_id if owner else None})

@@ -15,6 +15,7 @@ from rich.table import Table
 from backend import audit, clicks, settlement, users
 from backend import statements as st
 from backend.cli.desk import Desk, PeriodOrYear, PeriodType, desk, flattr, messages
+from backend.db import reading
 from backend.money import format_money
 from backend.period import is_year
 
@@ -114,7 +115,7 @@ def _table_of(email: str, found: st.Statement | st.Year) -> Table:
 @desk
 def audit_command(desk: Desk, full: bool) -> None:
     """Recompute everything; exit 1 and say where when anything does not add up."""
-    with desk.sessions() as session:
+    with reading(desk.sessions) as session:
         problems = audit.problems(session, full=full)
         transfers = session.scalar(sa.text("SELECT COUNT(*) FROM transfers"))
     text = "\n".join(problems) or f"Everything adds up: {transfers} transfers."

@@ -105,5 +105,7 @@ def remove_author(session: Session, site: Site, author: User, *, now: datetime) 
     session.execute(
         sa.delete(claims.Author).where(claims.Author.site_id == site.id, claims.Author.user_id == author.id)
     )
-    for page in session.scalars(sa.select(Page).where(Page.site_id == site.id, Page.author_id == author.id)):
-        confirm_author(session, page, None, now=now)
+    theirs = sa.and_(Page.site_id == site.id, Page.author_id == author.id)
+    open_clicks = sa.update(Click).where(Click.site_id == site.id, Click.period >= period_of(now))
+    session.execute(open_clicks.where(Click.page_id.in_(sa.select(Page.id).where(theirs))).values(author_id=None))
+    session.execute(sa.update(Page).where(theirs).values(author_id=None))

@@ -7,7 +7,7 @@ of them. Rows are written in the order of their keys, so that two servers do not
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -210,24 +210,16 @@ def _owners(session: Session, places: Collection[_Place], now: datetime) -> dict
 # The lists ------------------------------------------------------------------------------------------------------------
 
 _clicks = cast("sa.Table", Click.__table__)
-_KEY = {"reader_id": sa.BigInteger(), "page_id": sa.BigInteger()}
-
-
-def _of(given: sa.FromClause) -> sa.Select[*tuple[Any, ...]]:
-    same = sa.and_(_clicks.c.reader_id == given.c.reader_id, _clicks.c.page_id == given.c.page_id)
-    return sa.select(*(_clicks.c[name] for name in _Click._fields)).join(given, same)
 
 
 _LISTED = bulk.Question(
-    lambda given, _: _of(given).where(_clicks.c.period == sa.bindparam("period", type_=_clicks.c.period.type)), **_KEY
-)
-_EARLIER = bulk.Question(
-    lambda given, _: _of(given).where(
-        _clicks.c.period >= sa.bindparam("first", type_=_clicks.c.period.type),
-        _clicks.c.period < sa.bindparam("period", type_=_clicks.c.period.type),
-        _clicks.c.promised_in.is_(None),
+    lambda given, _: sa.select(*(_clicks.c[name] for name in _Click._fields)).where(
+        _clicks.c.period == sa.bindparam("period", type_=_clicks.c.period.type),
+        # Not joined: SQLite would look at each click of the month.
+        sa.tuple_(_clicks.c.reader_id, _clicks.c.page_id).in_(sa.select(given.c.reader_id, given.c.page_id)),
     ),
-    **_KEY,
+    reader_id=sa.BigInteger(),
+    page_id=sa.BigInteger(),
 )
 _INSERT = bulk.Question(
     lambda given, insert: (
@@ -259,8 +251,11 @@ def _sent_before(session: Session, asked: Sequence[_Asked], period: str, now: da
         return {}
     # From a month before the reader's clock said, which may be ahead, but no longer back than promises go.
     first = max(following(min(period_of(at) for at in dated.values()), -1), following(period, -PROMISE_MONTHS))
-    rows = _ask(_EARLIER, session, [one.key for one in dated], first=first, period=period)
-    found = {(row.reader_id, row.page_id, row.clicked_at): row for row in rows}
+    found: dict[tuple[int, int, datetime], _Click] = {}
+    while first < period:  # month by month: a database reads a range of them from end to end
+        rows = _on_lists(session, [one.key for one in dated], first).values()
+        found |= {(row.reader_id, row.page_id, row.clicked_at): row for row in rows if row.promised_in is None}
+        first = following(first)
     keys = {one: (*one.key, at) for one, at in dated.items()}
     return {one: found[key] for one, key in keys.items() if key in found}
 
@@ -284,11 +279,8 @@ def _insert(session: Session, wanted: Mapping[Key, _Asked], period: str, now: da
 
 def _on_lists(session: Session, keys: Collection[Key], period: str) -> dict[Key, _Click]:
     """What the lists say where they have these clicks already."""
-    return {(row.reader_id, row.page_id): row for row in _ask(_LISTED, session, keys, period=period)}
-
-
-def _ask(question: bulk.Question, session: Session, keys: Collection[Key], **values: object) -> list[_Click]:
     if not keys:
-        return []
-    rows = question.ask(session, values=values, reader_id=[key[0] for key in keys], page_id=[key[1] for key in keys])
-    return [_Click(*row) for row in rows]
+        return {}
+    reader_ids, page_ids = [key[0] for key in keys], [key[1] for key in keys]
+    rows = _LISTED.ask(session, values={"period": period}, reader_id=reader_ids, page_id=page_ids)
+    return {(row.reader_id, row.page_id): row for row in (_Click(*row) for row in rows)}

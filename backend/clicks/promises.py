@@ -1,17 +1,17 @@
 """Promises: clicks that were settled without an owner, and wait for one."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import claims
-from backend.claims import Stretch, stretches_of
+from backend import bulk, claims
+from backend.claims import stretches_of
 from backend.clicks.months import open_period
 from backend.clicks.tables import Click, Promise
-from backend.db import insert
+from backend.db import PeriodNumber, UtcDateTime, insert
 from backend.errors import DomainError
 from backend.period import following, period_of
 from backend.sites import Page, Site, is_within
@@ -78,47 +78,76 @@ def keep_promises(session: Session, names: Collection[str], *, now: datetime) ->
     Returns:
         The names of the sites whose promises came true, by reader.
     """
+    promised = _promised(session, frozenset(names))
+    found = claims.proven(session, promised.values())
+    current = {id_: stretches_of(name, found, by=claims.END)[-1:] for id_, name in promised.items()}
+    owned = [(id_, s.owner_id, s.since) for id_, last in current.items() for s in last if s.until == claims.END]
     joined: dict[int, list[str]] = {}
-    for site in _promised(session, frozenset(names)):
-        current = stretches_of(site.name, claims.proven(session, [site.name]), by=claims.END)[-1:]
-        if not current or current[0].owner_id is None or current[0].until != claims.END:
-            continue
+    if owned := [row for row in owned if row[1] is not None]:
         period = open_period(session, now)
-        if waiting := session.execute(_waiting(site.id, current[0], period)).all():
-            _join(session, waiting, period, now)
+        waiting = _waiting(session, owned, period)
+        _join(session, waiting, period, now)
         for promise in waiting:
-            joined.setdefault(promise.reader_id, []).append(site.name)
+            joined.setdefault(promise.reader_id, []).append(promised[promise.site_id])
     return joined
 
 
-def _promised(session: Session, names: frozenset[str]) -> Sequence[Site]:
-    """The sites of these names, and the hosts below them, to which promises wait."""
+def _promised(session: Session, names: frozenset[str]) -> dict[int, str]:
+    """The names, by id, of the sites of these names, and the hosts below them, to which promises wait."""
     waits = sa.exists().where(Promise.site_id == Site.id, Promise.joined.is_(None))
-    waiting = sa.select(Site).where(waits, Site.opted_out_at.is_(None))
+    waiting = sa.select(Site.id, Site.name).where(waits, Site.opted_out_at.is_(None))
     if len(names) == 1:
         [name] = names
         here = sa.or_(Site.name == name, Site.name.endswith(f".{name}", autoescape=True))
-        return session.scalars(waiting.where(here)).all()
+        return dict(session.execute(waiting.where(here)).all())
     # Of many, a database would compare each with each, and takes no condition that long.
-    found = session.execute(waiting.with_only_columns(Site.id, Site.name)).all() if names else []
-    return [session.get_one(Site, id_) for id_, name in found if is_within(name, names)]
+    found = session.execute(waiting).all() if names else []
+    return {id_: name for id_, name in found if is_within(name, names)}
 
 
-def _waiting(site_id: int, current: Stretch, period: str) -> sa.Select[*tuple[Any, ...]]:
-    columns = (Promise.reader_id, Promise.page_id, Promise.site_id, Promise.made_at, Promise.period, Page.author_id)
-    query = sa.select(*columns).join(Page, Page.id == Promise.page_id)
-    query = query.where(
-        Promise.site_id == site_id,
-        Promise.joined.is_(None),
-        Promise.reader_id != current.owner_id,
-        Promise.made_at >= current.since,
-        Promise.period >= following(period, -PROMISE_MONTHS),
-    )
-    # Looks at a host and at the one above it, or a settlement, may keep the same promise at the same moment.
-    return query.order_by(Promise.reader_id, Promise.page_id).with_for_update(of=Promise)
+class _Waiting(NamedTuple):
+    """A promise that comes true."""
+
+    reader_id: int
+    page_id: int
+    site_id: int
+    made_at: datetime
+    period: str
+    author_id: int | None
 
 
-def _join(session: Session, waiting: Iterable[Any], period: str, now: datetime) -> None:
+def _waiting(session: Session, owned: list[tuple[int, int | None, datetime]], period: str) -> list[_Waiting]:
+    """The promises to sites that somebody owns, each a site's id, its owner's and since when."""
+    site_ids, owner_ids, since = zip(*owned, strict=True)
+    first = {"first": following(period, -PROMISE_MONTHS)}
+    rows = _WAITING.ask(session, values=first, site_id=site_ids, owner_id=owner_ids, since=since)
+    return [_Waiting(*row) for row in rows]
+
+
+_WAITING = bulk.Question(
+    lambda given, _: (
+        sa.select(*(getattr(Promise, name) for name in _Waiting._fields[:-1]), Page.author_id)
+        .join(given, given.c.site_id == Promise.site_id)
+        .join(Page, Page.id == Promise.page_id)
+        .where(
+            Promise.joined.is_(None),
+            Promise.reader_id != given.c.owner_id,
+            Promise.made_at >= given.c.since,
+            Promise.period >= sa.bindparam("first", type_=PeriodNumber()),
+        )
+        # Looks at a host and at the one above it, or a settlement, may keep the same promise at the same moment.
+        .order_by(Promise.reader_id, Promise.page_id)
+        .with_for_update(of=Promise)
+    ),
+    site_id=sa.BigInteger(),
+    owner_id=sa.BigInteger(),
+    since=UtcDateTime(),
+)
+
+
+def _join(session: Session, waiting: list[_Waiting], period: str, now: datetime) -> None:
+    if not waiting:
+        return
     rows = [
         {
             "period": period,

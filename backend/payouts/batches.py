@@ -145,8 +145,8 @@ def _ensure_bank(terms: Terms) -> None:
 
 
 def _queue_looks(session: Session, found: list[Standing], now: datetime) -> None:
-    for site in {site for one in found if one.reason == "waits_for_look" for site in one.sites}:
-        jobs.enqueue(session, "look", site, {"site": site}, now=now)
+    waiting = {site for one in found if one.reason == "waits_for_look" for site in one.sites}
+    jobs.enqueue_all(session, "look", {site: {"site": site} for site in sorted(waiting)}, now=now)
 
 
 def _requested(session: Session, now: datetime) -> list[Payout]:

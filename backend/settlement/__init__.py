@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from backend import audit, bulk, checks, clicks, jobs, users
 from backend.clicks import Click, Period
 from backend.config import Config
-from backend.db import exclusive, make_engine, session_maker
+from backend.db import exclusive, make_engine, reading, session_maker
 from backend.errors import DomainError
 from backend.period import ends_at, following, period_of
 from backend.settlement import lists, steps
@@ -161,7 +161,7 @@ def dry_run(
 
 
 def _look_through_the_books(sessions: sessionmaker[Session]) -> None:
-    with sessions(bind=sessions.kw["bind"].execution_options(flattr_writing=False)) as session:
+    with reading(sessions) as session:
         audit.ensure_clean(session)
 
 

@@ -18,11 +18,13 @@ from backend.web.base import done, part_of, period_typed, row, signed_in, user
 @signed_in.get("/sites")
 def sites() -> ResponseReturnValue:
     """The tag to copy, the claimed sites with their states, and what the owner says to who flattrs them."""
-    found = claims.of_user(session(), user())
+    part = part_of(claims.ids_of_user(session(), user()))
+    found = claims.some_of_user(session(), user(), part.items)
     waiting = [site for claim, site in found if claim.state != "verified"]
     return render_template(
         "owner/sites.html",
         found=found,
+        part=part,
         promises={site.id: clicks.promising(session(), site, period_of(clock()))[0] for site in waiting},
         said=users.thanks_of(session(), user().id),
     )

@@ -15,6 +15,7 @@ from backend.web import errors
 from backend.web.base import blueprint, cookie_name, done, part_of, signed_in, user
 
 MOST_PEOPLE = 1_000  # in the example
+MOST_SITES = 300  # on one page of a person's
 
 
 @blueprint.get("/")
@@ -115,8 +116,8 @@ def person(public_id: str) -> ResponseReturnValue:
     found = users.by_public_id(session(), public_id)
     if found is None:
         raise users.NoSuchUser("There is nobody with this id.")
-    verified = [site.name for claim, site in claims.of_user(session(), found) if claim.state == "verified"]
-    return render_template("public/person.html", person=found, verified=verified)
+    part = part_of(claims.sites_of_user(session(), found), MOST_SITES)
+    return render_template("public/person.html", person=found, part=part)
 
 
 @blueprint.get("/s/<path:name>")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+import sqlalchemy as sa
 
 from backend import access, card_payments, cli, jobs, ledger, sites, statements, users
 from backend.cards.stripe import Stripe
@@ -513,6 +514,16 @@ def test_a_stream_of_two_thousand_lines_is_answered_line_by_line(flattr):
     ended = flattr("explain", "-", stdin="".join(line % (number, number) for number in range(2000)).encode())
     answers = [json.loads(answer) for answer in ended.out.splitlines()]
     assert [answer["site"] for answer in answers] == [f"site{number}.example.org" for number in range(2000)]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("words", [("explain", "-"), ("claims", "list"), ("audit", "--full"), ("doctor",)])
+def test_what_only_reads_keeps_nobody_from_writing_however_long_it_takes(flattr, words):
+    begun, note = [], lambda *said: begun.append(said[2]) if said[2].startswith("BEGIN") else None
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    flattr(*words, stdin=b'{"url": "https://a.example.org/"}\n')
+    sa.event.remove(sa.Engine, "before_cursor_execute", note)
+    assert set(begun) == {"BEGIN"}  # and not: BEGIN IMMEDIATE
 
 
 def test_explaining_changes_nothing(flattr, session):
