@@ -1,7 +1,7 @@
 """The audit log: who changed what that matters. The database lets nobody change or remove an entry."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -38,22 +38,9 @@ def record(
         actor_id: The user who did it; None for a command.
         details: What one must know to understand it; JSON.
     """
-    record_each(session, action, [about], now=now, actor_id=actor_id, **details)
-
-
-def record_each(
-    session: Session,
-    action: str,
-    abouts: Iterable[str],
-    *,
-    now: datetime,
-    actor_id: int | None = None,
-    **details: object,
-) -> None:
-    """As `record`, of the same change to any number of things."""
-    same = {"at": now, "actor_id": actor_id, "action": action, "details": json.dumps(details, sort_keys=True)}
-    if rows := [same | {"about": about[:300]} for about in abouts]:
-        session.execute(sa.insert(Entry), rows)
+    text = json.dumps(details, sort_keys=True)
+    session.add(Entry(at=now, actor_id=actor_id, action=action, about=about[:300], details=text))
+    session.flush()
 
 
 def entries(

@@ -324,12 +324,6 @@ def give_up(session: Session, claim: Claim, world: World, *, now: datetime, acto
     follow(session, site, states.give_up(session, claim, now=now, actor_id=actor_id), world, now=now)
 
 
-def give_up_all(session: Session, user: User, world: World, *, now: datetime, actor_id: int | None = None) -> None:
-    """A user who leaves ends all claims, and everybody else concerned is told."""
-    for claim in states.give_up_all(session, user, now=now, actor_id=actor_id):
-        _tell_claimants(session, session.get_one(Site, claim.site_id), "ended", claim, world, now)
-
-
 # Mail -----------------------------------------------------------------------------------------------------------------
 
 

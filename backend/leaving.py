@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import access, auditlog, card_payments, checks, clicks, jobs, ledger, users
+from backend import access, auditlog, card_payments, checks, claims, clicks, jobs, ledger, users
 from backend.checks import World
 from backend.claims import Author, states
 from backend.ledger import BANK, FEES, Posting, income, wallet
@@ -56,7 +56,8 @@ def leave(
         card_payments.refund(session, user, on_its_way, now=now)
     on_its_way += refunds.leave(session, user, currency, now=now)
     left = Left(user.public_id, user.deposit_reference, on_its_way, *_pay_back(session, user, now))
-    checks.give_up_all(session, user, world, now=now, actor_id=actor_id)
+    for claim, _ in claims.of_user(session, user):
+        checks.give_up(session, claim, world, now=now, actor_id=actor_id)
     states.void(session, user)
     listed = sa.select(Site).join(Author, Author.site_id == Site.id).where(Author.user_id == user.id)
     for site in session.scalars(listed).all():

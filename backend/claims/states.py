@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from backend import auditlog, bulk, sites, users
+from backend import auditlog, sites, users
 from backend.claims import HOLDING, OPEN, Author, Claim, Finding, Look, NoSuchClaim, SiteTaken, Wanted
 from backend.db import insert
 from backend.sites import Page, Site
@@ -362,37 +362,6 @@ def give_up(session: Session, claim: Claim, *, now: datetime, actor_id: int | No
         auditlog.record(session, "claim.given_up", case.site.name, now=now, actor_id=actor_id, user=user.public_id)
     session.flush()
     return case.outcome
-
-
-def give_up_all(session: Session, user: User, *, now: datetime, actor_id: int | None = None) -> list[Claim]:
-    """All open claims of a user end, as with `give_up`; those that others claim around are the answer."""
-    mine = sa.and_(Claim.user_id == user.id, Claim.ended_at.is_(None))
-    here = sa.select(Claim.site_id).where(mine).correlate(None)
-    session.execute(sa.select(Site.id).where(Site.id.in_(here)).order_by(Site.id).with_for_update(key_share=True)).all()
-    session.execute(sa.delete(Claim).where(mine, Claim.state == "pending"))
-    proven = here.where(Claim.verified_at.is_not(None))
-    session.execute(sa.delete(Author).where(Author.site_id.in_(proven)))
-    pages = sa.update(Page).where(Page.site_id.in_(proven), Page.author_id.is_not(None))
-    session.execute(pages.values(author_id=None))
-    theirs = sa.update(Claim).where(Claim.site_id.in_(here), Claim.user_id != user.id, Claim.state == "contested")
-    session.execute(theirs.where(Claim.next_check_at.is_(None)).values(next_check_at=now))
-    names = dict(session.execute(sa.select(Claim.id, Site.name).join(Site, Site.id == Claim.site_id).where(mine)).all())
-    session.execute(sa.update(Claim).where(mine).values(state="ended", ended_at=now, next_check_at=None))
-    given_up = sorted(names.values())
-    auditlog.record_each(session, "claim.given_up", given_up, now=now, actor_id=actor_id, user=user.public_id)
-    around = {name: {name, *sites.hosts_above(name)} for name in names.values()}
-    held = {name for [name] in _HELD.ask(session, name=set().union(*around.values()))}
-    return [session.get_one(Claim, id_) for id_, name in names.items() if around[name] & held]
-
-
-_HELD = bulk.Question(
-    lambda given, _: (
-        sa.select(Site.name)
-        .join(given, given.c.name == Site.name)
-        .where(sa.exists().where(Claim.site_id == Site.id, Claim.ended_at.is_(None), Claim.state != "pending"))
-    ),
-    name=sa.String(),
-)
 
 
 def void(session: Session, user: User) -> None:

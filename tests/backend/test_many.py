@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from backend import auditlog, card_money, checks, claims, clicks, sites
+from backend import card_money, claims, clicks, sites
 from backend.claims import Claim, states
 from backend.clicks import Click
 from backend.jobs import Job
@@ -13,7 +13,6 @@ from tests.backend.browser import Visitor
 from tests.backend.claiming import EMPTY, OPT_OUT, mails, prove_by_dns, waiting
 from tests.backend.office import TERMS as PAYING
 from tests.backend.office import Office
-from tests.backend.town import WORLD
 
 MANY = 70_000
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -265,25 +264,3 @@ def test_of_many_sites_a_page_loads_those_that_it_shows(app, town):
     assert "site0500.example.org" not in last
     sa.event.remove(Claim, "load", note)
     assert len(loaded) == 40
-
-
-def test_leaving_asks_no_more_of_the_database_the_more_sites_somebody_has(town):
-    town.person("Dora")
-    town.claim("Dora", "carl0.example.org")  # whom it does concern
-    for owner, hosts in (("Bea", 2), ("Carl", 60)):
-        town.person(owner)
-        for number in range(hosts):
-            town.claim(owner, f"www2.{owner.lower()}{number}.example.org")
-        with town.sessions.begin() as session:
-            checks.ask(session, town.people[owner], f"{owner.lower()}.example.net", WORLD, now=town.now)
-    town.web["dns:_flattr-challenge.carl0.example.org"] = []
-    mails(town)
-    few, many = (statements_of(town, lambda owner=owner: town.leave(owner)) for owner in ("Bea", "Carl"))
-    assert many <= few + 6  # the mail to Dora
-    with town.sessions() as session:
-        assert session.scalars(sa.select(Claim.user_id).where(Claim.ended_at.is_(None)).distinct()).all() == [
-            town.people["Dora"].id
-        ]
-        given_up = auditlog.entries(session, action="claim.given_up")
-    assert len({entry.about for entry in given_up}) == len(given_up) == 62
-    assert [name for name, _ in mails(town)].count("Dora") == 1
