@@ -148,12 +148,8 @@ def record(session: Session, site_name: str, found: list[Finding], world: World,
     site = sites.ensure(session, site_name)
     outcome = states.record(session, site, found, now=now)
     if outcome.code == "opted_out":
-        subject, text = f"{site_name} takes no part", _OPTED_OUT.format(site=site_name)
-        letters = (
-            jobs.letter(reader_id, address, f"{now:%Y-%m-%d} {subject}", subject, text)
-            for reader_id, address in _ADDRESSES.ask(session, id=clicks.remove_open(session, site, now=now))
-        )
-        jobs.enqueue_all(session, "mail", dict(letters), now=now)
+        said = f"{site_name} takes no part", _OPTED_OUT.format(site=site_name)
+        _mail(session, dict.fromkeys(clicks.remove_open(session, site, now=now), said), now)
     follow(session, site, outcome, world, now=now)
     return outcome
 
@@ -169,23 +165,11 @@ def follow(session: Session, site: Site, outcome: Outcome, world: World, *, now:
 def announce(session: Session, joined: Mapping[int, list[str]], world: World, *, now: datetime) -> None:
     """Tell readers which of their promises came true, while they can still withdraw them."""
     mails = {}
-    for reader_id, address in _ADDRESSES.ask(session, id=joined):
-        said = ", ".join(sorted(set(joined[reader_id]))[:5])
-        subject, text = f"Your promise to {said} counts now", _CAME_TRUE.format(sites=said, base_url=world.base_url)
-        key, mail = jobs.letter(reader_id, address, f"{now:%Y-%m-%d} {subject}", subject, text, notice="came_true")
-        mails[key] = mail
-    jobs.enqueue_all(session, "mail", mails, now=now)
-
-
-_ADDRESSES = bulk.Question(
-    lambda given, _: (
-        sa.select(User.id, User.email)
-        .join(given, given.c.id == User.id)
-        .where(User.left_at.is_(None))
-        .order_by(User.id)
-    ),
-    id=sa.BigInteger(),
-)
+    for reader_id, names in joined.items():
+        said = ", ".join(sorted(set(names))[:5])
+        text = _CAME_TRUE.format(sites=said, base_url=world.base_url)
+        mails[reader_id] = f"Your promise to {said} counts now", text
+    _mail(session, mails, now, notice="came_true")
 
 
 def ask(session: Session, user: User, text: str, world: World, *, now: datetime) -> str:
@@ -332,19 +316,33 @@ def _tell_claimants(session: Session, site: Site, event: str, claim: Claim, worl
     if event in ("contested", "disputed"):
         concerned |= set(session.scalars(sa.select(User.id).where(User.is_operator)))
     subject, said = _EVENTS[event]
+    mails = {}
     for user_id in concerned:
         link = f"{world.base_url}/not-me/{_signer(world).dumps([claim.id, user_id])}"
         mine = claim.user_id == user_id
         text = (said if mine else _TO_OTHERS.format(event=event)).format(site=site.name, base_url=world.base_url)
-        _mail(session, user_id, subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}", now)
+        mails[user_id] = subject.format(site=site.name), f"{text}\n{_NOT_ME.format(link=link)}"
+    _mail(session, mails, now)
 
 
-def _mail(session: Session, user_id: int, subject: str, text: str, now: datetime) -> None:
-    user = session.get_one(User, user_id)
-    if not user.left_at:
-        jobs.mail(session, user.id, user.email, f"{now:%Y-%m-%d} {subject}", subject, text, now=now)
+def _mail(session: Session, mails: Mapping[int, tuple[str, str]], now: datetime, *, notice: str = "") -> None:
+    """Queue a mail, subject and text, for each of these users; kinds of *notice* can be switched off (`notices`)."""
+    letters = (
+        jobs.letter(user_id, address, f"{now:%Y-%m-%d} {mails[user_id][0]}", *mails[user_id], notice=notice)
+        for user_id, address in _ADDRESSES.ask(session, id=mails)
+    )
+    jobs.enqueue_all(session, "mail", dict(letters), now=now)
 
 
+_ADDRESSES = bulk.Question(
+    lambda given, _: (
+        sa.select(User.id, User.email)
+        .join(given, given.c.id == User.id)
+        .where(User.left_at.is_(None))
+        .order_by(User.id)
+    ),
+    id=sa.BigInteger(),
+)
 _EVENTS = {
     "verified": (
         "{site} is yours on Flattr",

@@ -107,8 +107,10 @@ class _Line:
         me = object()
         with self._changed:
             self._waiting.append(me)
-            mine = self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me, seconds)
-            self._waiting.remove(me)
+            try:
+                mine = self._changed.wait_for(lambda: not self._taken and self._waiting[0] is me, seconds)
+            finally:  # whoever is interrupted, too, must not stand in the others' way
+                self._waiting.remove(me)
             self._taken = self._taken or mine
         return mine
 

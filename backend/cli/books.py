@@ -70,7 +70,7 @@ def _written(file: Path | None) -> Iterator[TextIO]:
 @desk
 def log_command(desk: Desk, about: str | None, since: datetime | None, limit: int) -> None:
     """What operators and owners did that matters, newest first; nobody can change it."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         asked = since.replace(tzinfo=UTC) if since else None
         entries = auditlog.entries(session, about=about, since=asked, limit=limit)
         names = users.public_ids(session, {entry.actor_id for entry in entries if entry.actor_id})

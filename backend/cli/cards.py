@@ -19,7 +19,7 @@ def cards_group() -> None:
 @desk
 def cards_sync(desk: Desk) -> None:
     """Ask the provider about every payment that something may still happen to, and book what it says."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         payments = card_payments.looked_after(session)
     changed, failed = 0, 0
     for payment_id in payments:

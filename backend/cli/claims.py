@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from backend import checks, claims, clicks, sites, users
 from backend.cli.desk import Desk, desk, flattr, table_of
-from backend.db import reading
 
 
 @flattr.group("claims")
@@ -38,7 +37,7 @@ def claims_check(desk: Desk, site: str) -> None:
 @desk
 def claims_list(desk: Desk) -> None:
     """All claims, with their states."""
-    with reading(desk.sessions) as session:
+    with desk.reading() as session:
         found = [
             {
                 "site": site.name,
@@ -85,10 +84,10 @@ def explain(desk: Desk, url: str, html: Any) -> None:
     if url == "-":
         with click.open_file("-", encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                with reading(desk.sessions) as session:  # anew: the next line may be long in coming
+                with desk.reading() as session:  # anew: the next line may be long in coming
                     click.echo(json.dumps(_explained(desk, session, *_parsed(line))))
         return
-    with reading(desk.sessions) as session:
+    with desk.reading() as session:
         result = _explained(desk, session, url, html.read() if html else None)
         owner = clicks.explain(session, url, now=desk.config.now(), dev=desk.config.dev).owner
     desk.answer(result | {"owner": owner.public_id if owner else None})

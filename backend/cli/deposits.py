@@ -116,7 +116,7 @@ def deposits_release(desk: Desk, entry_id: int) -> None:
 
 
 def _list(desk: Desk, find: Callable[[Session], list[BankEntry]], some: str, none: str) -> None:
-    with desk.sessions() as session:
+    with desk.reading() as session:
         found = find(session)
     table = _entry_table(desk, found, f"{len(found)} {some}") if found else none
     desk.answer({"entries": [entry.as_json() for entry in found]}, table)

@@ -43,6 +43,10 @@ class Desk:
         """What looks at sites need to know."""
         return checks.World(self.config.base_url, self.config.dev, self.config.secret_key)
 
+    def reading(self) -> Session:
+        """A session for what only reads: on SQLite it keeps nobody from writing, however long it takes."""
+        return db.reading(self.sessions)
+
     def money(self, micros: int) -> str:
         """An amount for people."""
         return format_money(micros, self.config.currency)

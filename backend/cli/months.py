@@ -15,7 +15,6 @@ from rich.table import Table
 from backend import audit, clicks, settlement, users
 from backend import statements as st
 from backend.cli.desk import Desk, PeriodOrYear, PeriodType, desk, flattr, messages
-from backend.db import reading
 from backend.money import format_money
 from backend.period import is_year
 
@@ -26,7 +25,7 @@ from backend.period import is_year
 @desk
 def settle(desk: Desk, period: str | None, dry_run: bool) -> None:
     """Settle an ended month: the oldest that is due. Run again, it answers the same."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         terms = settlement.Terms.of(session, desk.config)
     if desk.config.charity and terms.charity_id is None:
         messages.print(f"Nobody here has the address in FLATTR_CHARITY, {desk.config.charity}.", style="red")
@@ -40,7 +39,7 @@ def settle(desk: Desk, period: str | None, dry_run: bool) -> None:
 
 
 def _is_settled(desk: Desk, period: str) -> bool:
-    with desk.sessions() as session:
+    with desk.reading() as session:
         stored = session.get(clicks.Period, period)
         return stored is not None and stored.state == "settled"
 
@@ -67,7 +66,7 @@ def _progress(verb: str) -> Iterator[Callable[[settlement.Progress], None]]:
 @desk
 def statement(desk: Desk, email: str, period: str, as_csv: bool) -> None:
     """What a user gave and received in a month or year, and all that moved on their accounts."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         user = users.by_email(session, email)
         found: st.Statement | st.Year
         if is_year(period):
@@ -115,7 +114,7 @@ def _table_of(email: str, found: st.Statement | st.Year) -> Table:
 @desk
 def audit_command(desk: Desk, full: bool) -> None:
     """Recompute everything; exit 1 and say where when anything does not add up."""
-    with reading(desk.sessions) as session:
+    with desk.reading() as session:
         problems = audit.problems(session, full=full)
         transfers = session.scalar(sa.text("SELECT COUNT(*) FROM transfers"))
     text = "\n".join(problems) or f"Everything adds up: {transfers} transfers."

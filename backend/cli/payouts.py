@@ -26,7 +26,7 @@ def payouts_group() -> None:
 @desk
 def prepare(desk: Desk, by: str | None) -> None:
     """Freeze a batch of all that can be paid; one that waits for approval is shown again."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         operator = users.by_email(session, by) if by else None
     prepared = batches.prepare(desk.sessions, batches.Terms.of(desk.config), now=desk.config.now(), by=operator)
     for sentence in prepared.left_out:
@@ -42,7 +42,7 @@ def prepare(desk: Desk, by: str | None) -> None:
 @desk
 def list_batches(desk: Desk) -> None:
     """All batches, the newest first."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         rows = [_shown(batch) for batch in batches.listing(session)]
     table = Table("batch", "state", "payouts", "total", "created")
     for row in rows:
@@ -56,7 +56,7 @@ def list_batches(desk: Desk) -> None:
 @desk
 def show(desk: Desk, batch: int) -> None:
     """A batch, its digest, and every payout in it."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         found, rows = batches.of_batch(session, batch)
     table = Table("payout", "for", "state", "amount", "to", "account", title=_title(found))
     for payout in rows:
@@ -155,7 +155,7 @@ def fail(desk: Desk, payout: int, reason: str) -> None:
 @desk
 def stranded(desk: Desk) -> None:
     """What came back although its payee has left: `again` pays it."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         rows = [{"public_id": user.public_id} | _line(payout) for user, payout in returned.stranded(session)]
     names = ("payout", "public_id", "purpose", "amount_micros")
     desk.answer({"payouts": rows}, table_of(names, rows) if rows else "Nothing rests with somebody who has left.")

@@ -58,7 +58,7 @@ def users_token(desk: Desk, email: str) -> None:
 @desk
 def users_delete(desk: Desk, email: str, yes: bool) -> None:
     """Delete a user who leaves: says what to pay back. What was transferred stays, without a name."""
-    with desk.sessions() as session:
+    with desk.reading() as session:
         users.by_email(session, email)
     if not yes:
         click.confirm(f"Delete {email}, with lists, sites and devices? This cannot be undone", abort=True, err=True)

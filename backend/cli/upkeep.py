@@ -8,7 +8,6 @@ import click
 
 from backend import backup, doctor
 from backend.cli.desk import Desk, bar, desk, flattr, messages, table_of
-from backend.db import reading
 
 
 @flattr.command("backup")
@@ -26,7 +25,7 @@ def backup_command(desk: Desk, file: Path) -> None:
 @partial(desk, upgraded=False)
 def doctor_command(desk: Desk) -> None:
     """Whether all that production needs is there; exit 1 when something is missing."""
-    with reading(desk.sessions) as session:
+    with desk.reading() as session:
         found = doctor.examine(session, desk.config, now=desk.config.now())
     rows = [line._asdict() for line in found]
     ok = all(line.state != doctor.MISSING for line in found)

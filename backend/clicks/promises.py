@@ -80,15 +80,20 @@ def keep_promises(session: Session, names: Collection[str], *, now: datetime) ->
     """
     promised = _promised(session, frozenset(names))
     found = claims.proven(session, promised.values())
-    current = {id_: stretches_of(name, found, by=claims.END)[-1:] for id_, name in promised.items()}
-    owned = [(id_, s.owner_id, s.since) for id_, last in current.items() for s in last if s.until == claims.END]
+    owned = [
+        (id_, last.owner_id, last.since)
+        for id_, name in promised.items()
+        for last in stretches_of(name, found, by=claims.END)[-1:]
+        if last.owner_id is not None and last.until == claims.END
+    ]
+    if not owned:
+        return {}
+    period = open_period(session, now)
     joined: dict[int, list[str]] = {}
-    if owned := [row for row in owned if row[1] is not None]:
-        period = open_period(session, now)
-        waiting = _waiting(session, owned, period)
+    if waiting := _waiting(session, owned, period):
         _join(session, waiting, period, now)
-        for promise in waiting:
-            joined.setdefault(promise.reader_id, []).append(promised[promise.site_id])
+    for promise in waiting:
+        joined.setdefault(promise.reader_id, []).append(promised[promise.site_id])
     return joined
 
 
@@ -116,7 +121,7 @@ class _Waiting(NamedTuple):
     author_id: int | None
 
 
-def _waiting(session: Session, owned: list[tuple[int, int | None, datetime]], period: str) -> list[_Waiting]:
+def _waiting(session: Session, owned: list[tuple[int, int, datetime]], period: str) -> list[_Waiting]:
     """The promises to sites that somebody owns, each a site's id, its owner's and since when."""
     site_ids, owner_ids, since = zip(*owned, strict=True)
     first = {"first": following(period, -PROMISE_MONTHS)}
@@ -146,8 +151,6 @@ _WAITING = bulk.Question(
 
 
 def _join(session: Session, waiting: list[_Waiting], period: str, now: datetime) -> None:
-    if not waiting:
-        return
     rows = [
         {
             "period": period,

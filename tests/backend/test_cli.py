@@ -517,11 +517,18 @@ def test_a_stream_of_two_thousand_lines_is_answered_line_by_line(flattr):
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("words", [("explain", "-"), ("claims", "list"), ("audit", "--full"), ("doctor",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("explain -", "claims list", "audit --full", "doctor", "log", "payouts list", "payouts stranded"),
+        *("deposits unmatched", "deposits reversals", "statement ann@example.org 2026-10", "journal"),
+    ],
+)
 def test_what_only_reads_keeps_nobody_from_writing_however_long_it_takes(flattr, words):
+    flattr("users", "add", "ann@example.org")
     begun, note = [], lambda *said: begun.append(said[2]) if said[2].startswith("BEGIN") else None
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    flattr(*words, stdin=b'{"url": "https://a.example.org/"}\n')
+    flattr(*words.split(), stdin=b'{"url": "https://a.example.org/"}\n')
     sa.event.remove(sa.Engine, "before_cursor_execute", note)
     assert set(begun) == {"BEGIN"}  # and not: BEGIN IMMEDIATE
 

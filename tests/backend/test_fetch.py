@@ -251,7 +251,7 @@ def test_an_answer_that_is_no_proper_http_is_refused(answer):
 # The deadline ---------------------------------------------------------------------------------------------------------
 
 DRIPS = {
-    "never answers": lambda site, stream: site.over.wait(5),
+    "never answers": lambda site, stream: site.over.wait(30),
     "headers drip": lambda site, stream: (
         stream.sendall(b"HTTP/1.1 200 OK\r\n"),
         site.until_over(lambda: stream.sendall(b"X")),
@@ -397,7 +397,7 @@ def test_a_server_that_drips_over_tls_is_left_at_the_deadline_too(the_web, hurri
 
 
 def test_a_handshake_that_never_ends_is_left_at_the_deadline(the_web, hurried):
-    with server(lambda _: site.over.wait(5)) as site:
+    with server(lambda _: site.over.wait(30)) as site:
         the_web["port"] = site.port
         assert failure("site.example.net", dev=False) == "timeout"
 
