@@ -417,6 +417,7 @@ def test_thousands_of_texts_are_read(names):
         (b"\xff" * 90, "dns_failed"),
     ],
 )
+@pytest.mark.usefixtures("hurried")
 def test_texts_that_cannot_be_had_are_a_failure(names, answer, code):
     names.records["TXT"] = answer
     with pytest.raises(FetchFailed) as failed:

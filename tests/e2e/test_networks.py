@@ -369,8 +369,9 @@ def test_a_permission_that_is_withdrawn_ends_it_also_on_open_pages(browser):
     browser.driver.switch_to.new_window("tab")
     switch(browser, GITHUB)
     browser.driver.close()
-    browser.driver.switch_to.window(page)
-    press(browser, STAR)  # on a page that was open before
+    browser.driver.switch_to.window(page)  # which was open before
+    wait_for(browser.looks_of_ours, "the script on the page")
+    press(browser, STAR)
     liked(browser, REPOSITORY)
     press(browser, UNSTAR)
     liked(browser)
